@@ -1,0 +1,1 @@
+//! The resources of group `tidegate.dev`, version `v1alpha1`, as Rust types. No I/O.

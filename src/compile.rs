@@ -1,0 +1,1 @@
+//! Resources → configuration entries. Pure.

@@ -1,0 +1,1 @@
+//! The contract between what decides (controller, `dev`) and what serves (gateway): self-contained entries.

@@ -1,0 +1,1 @@
+//! Everything in one process from a folder of manifests.

@@ -1,0 +1,1 @@
+//! One CloudEvent as Tidegate stores and delivers it.

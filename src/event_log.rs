@@ -1,0 +1,1 @@
+//! The durable event log: segmented, append-only, group commit.

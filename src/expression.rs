@@ -1,0 +1,1 @@
+//! CEL expressions and `$(CEL)` templates, compiled once, evaluated within budgets. Pure.

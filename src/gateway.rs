@@ -1,0 +1,1 @@
+//! The public listener, the ingest handler and the admin listener.

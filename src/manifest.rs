@@ -1,0 +1,1 @@
+//! Manifests: YAML documents with the place of every field.

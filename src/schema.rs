@@ -1,0 +1,1 @@
+//! JSON Schema: compile, validate, generate. Pure.

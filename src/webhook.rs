@@ -1,0 +1,1 @@
+//! A request → verdict and events: authentication, handshakes, splitting. Pure.
