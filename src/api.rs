@@ -1,1 +1,76 @@
 //! The resources of group `tidegate.dev`, version `v1alpha1`, as Rust types. No I/O.
+//!
+//! One file per resource, and one for each part that several share. A field's
+//! doc comment is its description in the CRD, which is what `kubectl explain`
+//! shows, so it is written for the people who write manifests. Defaults are
+//! methods beside the fields: a CRD may hold no `default:` below a list, and
+//! what an API server never saw has none filled in.
+//!
+//! Deliberately not here: anything that reads the outside world, and any field
+//! that nothing acts on yet.
+
+pub mod condition;
+
+mod app_event_type;
+mod authentication;
+mod byte_size;
+mod crd;
+mod customer;
+mod event_gateway;
+mod event_subscription;
+mod free_form;
+mod reference;
+mod text;
+mod time_span;
+mod webhook;
+
+pub use app_event_type::{
+    App, AppEventType, AppEventTypeSpec, AppEventTypeStatus, OnInvalid, TypeNamespaces, Variant,
+};
+pub use authentication::{
+    AuthenticationEntry, Basic, BodyHash, Digest, HashAlgorithm, Hmac, Jwt, JwtAlgorithm,
+    KeyEncoding, NoAuthentication, SignatureEncoding, SignatureTimestamp, StandardWebhooks,
+    TimestampFormat, Token,
+};
+pub use byte_size::{BYTE_SIZE_PATTERN, ByteSize, ByteSizeError};
+pub use crd::{Crd, crds};
+pub use customer::{Customer, CustomerSpec, CustomerStatus};
+pub use event_gateway::{
+    EventGateway, EventGatewaySpec, EventGatewayStatus, GatewayNamespaces, Limits, Storage,
+};
+pub use event_subscription::{
+    Backoff, CaBundleSource, ClientCertificateSource, Delivery, EventSubscription,
+    EventSubscriptionSpec, EventSubscriptionStatus, Ordering, SecretValue, ServiceSink, Sink,
+    SinkFormat, SinkHeader, SinkSigning, SinkTls,
+};
+pub use reference::{
+    EventTypeReference, FieldsSource, GatewayReference, KeyReference, KeySource, LocalReference,
+    NamespacesFrom, TextSource,
+};
+pub use text::{
+    Expression, MAX_EXPRESSION_CHARACTERS, MAX_TEMPLATE_CHARACTERS, TEXT_KIND, Template,
+};
+pub use time_span::{TIME_SPAN_PATTERN, TimeSpan, TimeSpanError};
+pub use webhook::{
+    Deduplication, DeduplicationKey, Events, GlobalWebhook, Handshake, MAX_BODY_BYTES_LIMIT,
+    OnUnknownCustomer, Paths, Response, Webhook,
+};
+
+/// API group of all resources.
+pub const GROUP: &str = "tidegate.dev";
+
+/// Version of all resources.
+pub const VERSION: &str = "v1alpha1";
+
+/// Schema of a condition list: merged by type, as the API conventions want it.
+fn conditions_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
+    use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+
+    let mut schema = generator.subschema_for::<Vec<Condition>>();
+    schema.insert("x-kubernetes-list-type".to_owned(), "map".into());
+    schema.insert(
+        "x-kubernetes-list-map-keys".to_owned(),
+        serde_json::json!(["type"]),
+    );
+    schema
+}

@@ -1,0 +1,55 @@
+//! Condition types and reasons: every word that status may hold stands here and nowhere else.
+//!
+//! `Ready` means accepted and programmed, `Stalled=True` what cannot work until
+//! it changes, `Reconciling=True` work in progress, as kstatus reads them.
+//! `Delivering` depends on a sink, so it is apart and does not make an object
+//! unready. Reasons of upstream subscriptions come with them.
+
+/// Accepted and programmed into the gateway.
+pub const READY: &str = "Ready";
+/// Cannot work until the object, or one it names, changes.
+pub const STALLED: &str = "Stalled";
+/// Work is in progress.
+pub const RECONCILING: &str = "Reconciling";
+/// The sink takes events.
+pub const DELIVERING: &str = "Delivering";
+
+/// Reasons that conditions give, in CamelCase as the API conventions want them.
+pub mod reason {
+    /// The object is valid and live in the gateway.
+    pub const PROGRAMMED: &str = "Programmed";
+    /// Something in the object is wrong; the message says where.
+    pub const INVALID: &str = "Invalid";
+    /// The AppEventType that a subscription names does not exist.
+    pub const EVENT_TYPE_NOT_FOUND: &str = "EventTypeNotFound";
+    /// The AppEventType that a subscription names is itself not accepted.
+    pub const EVENT_TYPE_NOT_READY: &str = "EventTypeNotReady";
+    /// The Customer that a subscription names does not exist.
+    pub const CUSTOMER_NOT_FOUND: &str = "CustomerNotFound";
+    /// An older Customer has the same id, or the same value of a global webhook's field.
+    pub const CUSTOMER_TAKEN: &str = "CustomerTaken";
+    /// The EventGateway that a type names does not exist.
+    pub const GATEWAY_NOT_FOUND: &str = "GatewayNotFound";
+    /// A Secret, or a key of it, that the object needs is missing or empty.
+    pub const SECRET_NOT_FOUND: &str = "SecretNotFound";
+    /// A ConfigMap, or a key of it, that the object needs is missing.
+    pub const CONFIG_MAP_NOT_FOUND: &str = "ConfigMapNotFound";
+    /// The referenced object does not admit this namespace (`allowedNamespaces`).
+    pub const NOT_ALLOWED: &str = "NotAllowed";
+    /// Another type of the namespace already has this path.
+    pub const PATH_TAKEN: &str = "PathTaken";
+    /// Events arrive at the sink.
+    pub const DELIVERED: &str = "Delivered";
+    /// The sink refuses events or cannot be reached; they are retried.
+    pub const SINK_FAILING: &str = "SinkFailing";
+    /// Deliveries are held because `suspend` says so.
+    pub const SUSPENDED: &str = "Suspended";
+    /// The subscription holds its whole share of the log; its oldest events become dead letters.
+    pub const QUOTA_EXCEEDED: &str = "QuotaExceeded";
+    /// The filter failed on events, which were therefore not delivered.
+    pub const FILTER_FAILED: &str = "FilterFailed";
+    /// Another event's customer was not declared.
+    pub const UNKNOWN_CUSTOMER: &str = "UnknownCustomer";
+    /// An expression failed on an event, which became a dead letter.
+    pub const EXPRESSION_FAILED: &str = "ExpressionFailed";
+}

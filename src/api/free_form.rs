@@ -1,0 +1,45 @@
+//! Schemas of fields that hold any JSON, and the marker for texts inside them.
+
+use schemars::{Schema, SchemaGenerator, json_schema};
+use serde_json::json;
+
+use super::text::TEXT_KIND;
+
+/// A JSON object whose members are not known: a user's schema or example, taken as it is.
+pub fn object(_: &mut SchemaGenerator) -> Schema {
+    marked(
+        json_schema!({"type": "object", "x-kubernetes-preserve-unknown-fields": true}),
+        "data",
+    )
+}
+
+/// A map of at most 64 names to any JSON values.
+pub fn fields(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "object",
+        "maxProperties": 64,
+        "additionalProperties": {"x-kubernetes-preserve-unknown-fields": true},
+    })
+}
+
+/// Any JSON whose texts are templates.
+pub fn template_tree(_: &mut SchemaGenerator) -> Schema {
+    marked(
+        json_schema!({"x-kubernetes-preserve-unknown-fields": true}),
+        "template",
+    )
+}
+
+/// A path or a list of paths. A structural schema cannot say "text or list", so the API server lets anything
+/// through here and the offline check and the controller say what is wrong.
+pub fn paths(_: &mut SchemaGenerator) -> Schema {
+    marked(
+        json_schema!({"x-kubernetes-preserve-unknown-fields": true}),
+        "paths",
+    )
+}
+
+fn marked(mut schema: Schema, kind: &str) -> Schema {
+    schema.insert(TEXT_KIND.to_owned(), json!(kind));
+    schema
+}
