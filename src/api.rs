@@ -11,15 +11,33 @@
 
 pub mod condition;
 
+#[expect(
+    clippy::duplicated_attributes,
+    reason = "each printer column repeats them"
+)]
 mod app_event_type;
 mod authentication;
 mod byte_size;
 mod crd;
+#[expect(
+    clippy::duplicated_attributes,
+    reason = "each printer column repeats them"
+)]
 mod customer;
+#[expect(
+    clippy::duplicated_attributes,
+    reason = "each printer column repeats them"
+)]
 mod event_gateway;
+#[expect(
+    clippy::duplicated_attributes,
+    reason = "each printer column repeats them"
+)]
 mod event_subscription;
 mod free_form;
+mod problem;
 mod reference;
+mod structural;
 mod text;
 mod time_span;
 mod webhook;
@@ -33,7 +51,7 @@ pub use authentication::{
     TimestampFormat, Token,
 };
 pub use byte_size::{BYTE_SIZE_PATTERN, ByteSize, ByteSizeError};
-pub use crd::{Crd, crds};
+pub use crd::{Crd, CrdError, crd_of, crds};
 pub use customer::{Customer, CustomerSpec, CustomerStatus};
 pub use event_gateway::{
     EventGateway, EventGatewaySpec, EventGatewayStatus, GatewayNamespaces, Limits, Storage,
@@ -43,6 +61,7 @@ pub use event_subscription::{
     EventSubscriptionSpec, EventSubscriptionStatus, Ordering, SecretValue, ServiceSink, Sink,
     SinkFormat, SinkHeader, SinkSigning, SinkTls,
 };
+pub use problem::{FieldPath, ObjectName, Problem, Severity};
 pub use reference::{
     EventTypeReference, FieldsSource, GatewayReference, KeyReference, KeySource, LocalReference,
     NamespacesFrom, TextSource,

@@ -54,6 +54,11 @@ use super::{
     )
 )]
 #[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("has(self.schema) || has(self.example) || has(self.schemaFrom) || has(self.exampleFrom)").message("say what the event looks like: write schema, example, schemaFrom or exampleFrom"),
+    validation = Rule::new("!(has(self.schema) && has(self.schemaFrom))").message("write at most one of schema and schemaFrom"),
+    validation = Rule::new("!(has(self.example) && has(self.exampleFrom))").message("write at most one of example and exampleFrom")
+)]
 pub struct AppEventTypeSpec {
     /// The EventGateway that receives these events. Default: the installation's default gateway
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -123,6 +128,11 @@ impl AppEventTypeSpec {
 /// Another shape of the same event.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("has(self.schema) || has(self.example) || has(self.schemaFrom) || has(self.exampleFrom)").message("say what the variant looks like: write schema, example, schemaFrom or exampleFrom"),
+    validation = Rule::new("!(has(self.schema) && has(self.schemaFrom))").message("write at most one of schema and schemaFrom"),
+    validation = Rule::new("!(has(self.example) && has(self.exampleFrom))").message("write at most one of example and exampleFrom")
+)]
 pub struct Variant {
     /// CEL: which events have this shape. Example: `event.type == "com.example.crm.contact.merged"`
     pub when: Expression,
@@ -181,6 +191,9 @@ pub enum OnInvalid {
 /// The namespaces whose EventSubscriptions may use a type.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("has(self.selector) == (has(self.from) && self.from == 'Selector')").message("write selector with from: Selector, and only then")
+)]
 pub struct TypeNamespaces {
     /// `Same`, `All`, or `Selector` with `selector`.
     #[serde(default, skip_serializing_if = "Option::is_none")]

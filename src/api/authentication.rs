@@ -11,11 +11,15 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Expression, KeySource, Template, TimeSpan};
+use super::{Expression, KeySource, Template, TimeSpan, free_form};
 
 /// One way to trust a request: all methods in it must pass. Each method stands in an entry at most once.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("has(self.hmac) || has(self.digest) || has(self.token) || has(self.basic) || has(self.standardWebhooks) || has(self.jwt) || has(self.none)").message("an entry needs a method: hmac, digest, token, basic, standardWebhooks, jwt or none"),
+    validation = Rule::new("!has(self.none) || !(has(self.hmac) || has(self.digest) || has(self.token) || has(self.basic) || has(self.standardWebhooks) || has(self.jwt) || has(self.require))").message("none stands alone: no other method and no require beside it")
+)]
 pub struct AuthenticationEntry {
     /// A keyed hash (HMAC) over the request, as most apps send it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -226,6 +230,9 @@ impl StandardWebhooks {
 /// A signed JSON Web Token.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("self.algorithms.all(a, a in ['HS256', 'HS384', 'HS512']) || !self.algorithms.exists(a, a in ['HS256', 'HS384', 'HS512'])").message("write algorithms with a shared secret (HS…) or with a public key, not both: a public key would be taken for a secret")
+)]
 pub struct Jwt {
     /// CEL: the token that the request carries. Default: the `Authorization` header without `Bearer `.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -246,7 +253,7 @@ pub struct Jwt {
     pub audience: Vec<String>,
     /// Further claims and the text that each must be. Example: `{tenant: acme}`
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    #[schemars(extend("maxProperties" = 16), inner(length(max = 1024)))]
+    #[schemars(schema_with = "free_form::claims")]
     pub claims: BTreeMap<String, String>,
     /// How far the clocks may differ when `exp` and `nbf` are checked. Default: `60s`
     #[serde(default, skip_serializing_if = "Option::is_none")]

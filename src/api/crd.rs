@@ -1,51 +1,127 @@
 //! The CustomResourceDefinitions, generated from the types.
 
-use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use std::sync::LazyLock;
+
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
+    CustomResourceDefinition, CustomResourceValidation, JSONSchemaProps,
+};
 use kube::CustomResourceExt;
+use schemars::JsonSchema;
+use serde_json::{Value, json};
 
-use super::{AppEventType, Customer, EventGateway, EventSubscription};
+use super::{
+    AppEventType, AppEventTypeSpec, AppEventTypeStatus, Customer, CustomerSpec, CustomerStatus,
+    EventGateway, EventGatewaySpec, EventGatewayStatus, EventSubscription, EventSubscriptionSpec,
+    EventSubscriptionStatus, structural::schema_of,
+};
 
-/// One CRD as it is published.
+/// First line of each published file.
+const HEADER: &str = "# Printed by `tidegate crds`; edit the types, not this file.\n";
+
+/// One resource and its CRD.
 #[derive(Clone, Debug)]
 pub struct Crd {
-    /// Name of the CRD's file, `<plural>.yaml`.
-    pub file_name: String,
+    /// Kind, such as `AppEventType`.
+    pub kind: &'static str,
     /// The CRD itself.
     pub definition: CustomResourceDefinition,
+    /// Its structural schema, in which texts are marked as expressions and templates ([`super::TEXT_KIND`]).
+    pub schema: Value,
+}
+
+/// A CRD that cannot be written.
+#[derive(Debug, thiserror::Error)]
+#[error("failed to write the CRD of {kind} as YAML")]
+pub struct CrdError {
+    kind: &'static str,
+    #[source]
+    source: serde_saphyr::ser::Error,
+}
+
+impl Crd {
+    /// Name of the file that holds the CRD: `<plural>.yaml`.
+    #[must_use]
+    pub fn file_name(&self) -> String {
+        format!("{}.yaml", self.definition.spec.names.plural)
+    }
+
+    /// The CRD as YAML, as it is published.
+    ///
+    /// # Errors
+    ///
+    /// Fails only if the definition holds something that YAML cannot say.
+    pub fn yaml(&self) -> Result<String, CrdError> {
+        let yaml = serde_saphyr::to_string(&self.definition).map_err(|source| CrdError {
+            kind: self.kind,
+            source,
+        })?;
+        Ok(format!("{HEADER}{yaml}"))
+    }
 }
 
 /// The CRDs of all resources, in the order in which people meet them.
 #[must_use]
-pub fn crds() -> Vec<Crd> {
-    [
-        AppEventType::crd(),
-        Customer::crd(),
-        EventSubscription::crd(),
-        EventGateway::crd(),
-    ]
-    .into_iter()
-    .map(|definition| Crd {
-        file_name: format!("{}.yaml", definition.spec.names.plural),
+pub fn crds() -> &'static [Crd] {
+    static CRDS: LazyLock<Vec<Crd>> = LazyLock::new(|| {
+        vec![
+            crd::<AppEventType, AppEventTypeSpec, AppEventTypeStatus>("AppEventType"),
+            crd::<Customer, CustomerSpec, CustomerStatus>("Customer"),
+            crd::<EventSubscription, EventSubscriptionSpec, EventSubscriptionStatus>(
+                "EventSubscription",
+            ),
+            crd::<EventGateway, EventGatewaySpec, EventGatewayStatus>("EventGateway"),
+        ]
+    });
+    &CRDS
+}
+
+/// The CRD of a kind, if it is one of ours.
+#[must_use]
+pub fn crd_of(kind: &str) -> Option<&'static Crd> {
+    crds().iter().find(|crd| crd.kind == kind)
+}
+
+fn crd<Resource, Spec, Status>(kind: &'static str) -> Crd
+where
+    Resource: CustomResourceExt,
+    Spec: JsonSchema,
+    Status: JsonSchema,
+{
+    let mut definition = Resource::crd();
+    let spec = schema_of::<Spec>();
+    let mut status = schema_of::<Status>();
+    if let Some(status) = status.as_object_mut() {
+        status.insert(
+            "description".to_owned(),
+            json!("What became of the object."),
+        );
+    }
+    let schema = json!({
+        "description": spec.get("description").cloned().unwrap_or_default(),
+        "type": "object",
+        "required": ["spec"],
+        "properties": {"spec": spec, "status": status},
+    });
+    for version in &mut definition.spec.versions {
+        version.schema = Some(CustomResourceValidation {
+            open_api_v3_schema: published(&schema),
+        });
+    }
+    Crd {
+        kind,
         definition,
-    })
-    .collect()
+        schema,
+    }
+}
+
+/// Reading a schema as `JSONSchemaProps` drops what Kubernetes does not know, our markers among it.
+#[expect(
+    clippy::expect_used,
+    reason = "the input is generated from our own types and a unit test generates all of them"
+)]
+fn published(schema: &Value) -> Option<JSONSchemaProps> {
+    Some(serde_json::from_value(schema.clone()).expect("a generated schema is one of Kubernetes"))
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn there_is_one_definition_for_each_resource() {
-        let names: Vec<_> = crds().into_iter().map(|crd| crd.file_name).collect();
-        assert_eq!(
-            names,
-            [
-                "appeventtypes.yaml",
-                "customers.yaml",
-                "eventsubscriptions.yaml",
-                "eventgateways.yaml"
-            ]
-        );
-    }
-}
+mod tests;

@@ -149,6 +149,9 @@ impl Limits {
 /// The namespaces whose AppEventTypes may use a gateway.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("has(self.selector) == (has(self.from) && self.from == 'Selector')").message("write selector with from: Selector, and only then")
+)]
 pub struct GatewayNamespaces {
     /// `Same`, `All`, or `Selector` with `selector`.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -61,6 +61,9 @@ use super::{
     )
 )]
 #[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("!(has(self.customerRef) && has(self.customerSelector))").message("write at most one of customerRef and customerSelector; neither takes every event of the type")
+)]
 pub struct EventSubscriptionSpec {
     /// The type whose events are wanted.
     pub event_type_ref: EventTypeReference,
@@ -87,6 +90,10 @@ pub struct EventSubscriptionSpec {
 /// Where events go: exactly one of `uri` and `service`, and how they are sent there.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("has(self.uri) != has(self.service)").message("write exactly one of uri and service"),
+    validation = Rule::new("!has(self.tls) || !has(self.uri) || self.uri.startsWith('https://')").message("tls needs a uri that begins with https://")
+)]
 pub struct Sink {
     /// An HTTP or HTTPS URL that takes events by POST. Example: `https://orders.example.com/events`
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -161,6 +168,9 @@ pub enum SinkFormat {
 /// The value of a header. Exactly one of the fields.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("has(self.value) != has(self.valueFrom)").message("write exactly one of value and valueFrom")
+)]
 pub struct SinkHeader {
     /// The value itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -190,6 +200,9 @@ pub struct SinkSigning {
 /// Trust and client certificate of an HTTPS sink.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("has(self.caBundleFrom) || has(self.clientCertificateFrom)").message("write caBundleFrom, clientCertificateFrom or both")
+)]
 pub struct SinkTls {
     /// Certificate authorities, in PEM, that are trusted instead of the public ones.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -202,6 +215,9 @@ pub struct SinkTls {
 /// Where certificate authorities come from. Exactly one of the fields.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("has(self.configMapKeyRef) != has(self.secretKeyRef)").message("write exactly one of configMapKeyRef and secretKeyRef")
+)]
 pub struct CaBundleSource {
     /// A key of a ConfigMap in the same namespace.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -222,6 +238,10 @@ pub struct ClientCertificateSource {
 /// How events are delivered. An event that is not delivered in time becomes a dead letter.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("!has(self.timeout) || duration(self.timeout) > duration('0s')").message("timeout must be longer than nothing"),
+    validation = Rule::new("!has(self.maxAge) || duration(self.maxAge) > duration('0s')").message("maxAge must be longer than nothing")
+)]
 pub struct Delivery {
     /// How long one attempt may take.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -292,6 +312,10 @@ impl Delivery {
 /// How long to wait between attempts.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("!has(self.initial) || duration(self.initial) > duration('0s')").message("initial must be longer than nothing"),
+    validation = Rule::new("!has(self.initial) || !has(self.max) || duration(self.initial) <= duration(self.max)").message("initial must not be longer than max")
+)]
 pub struct Backoff {
     /// Upper bound of the first wait.
     #[serde(default, skip_serializing_if = "Option::is_none")]

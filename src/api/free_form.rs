@@ -22,6 +22,15 @@ pub fn fields(_: &mut SchemaGenerator) -> Schema {
     })
 }
 
+/// A map of at most 16 names to short literal texts.
+pub fn claims(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "object",
+        "maxProperties": 16,
+        "additionalProperties": {"type": "string", "maxLength": 1_024},
+    })
+}
+
 /// Any JSON whose texts are templates.
 pub fn template_tree(_: &mut SchemaGenerator) -> Schema {
     marked(

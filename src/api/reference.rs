@@ -58,6 +58,9 @@ pub struct KeyReference {
 /// Where a key for checking requests comes from. Exactly one of the fields.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("has(self.secretKeyRef) != has(self.appField)").message("write exactly one of secretKeyRef and appField")
+)]
 pub struct KeySource {
     /// A key of a Secret in the type's namespace. Example: `{name: crm, key: webhook}`
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -79,6 +82,9 @@ pub struct TextSource {
 /// Where further fields come from: every key of a Secret or ConfigMap becomes a field. Exactly one of the fields.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("has(self.secretRef) != has(self.configMapRef)").message("write exactly one of secretRef and configMapRef")
+)]
 pub struct FieldsSource {
     /// A Secret of the same namespace. Its values are sensitive: they are never shown, and expressions
     /// about requests cannot read them.

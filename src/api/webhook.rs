@@ -15,6 +15,11 @@ pub const MAX_BODY_BYTES_LIMIT: u32 = 32 << 20;
 /// How a request is read and trusted. A request passes handshakes, the method, authentication and splitting, in this order.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("self.authentication.size() == 1 || !self.authentication.exists(entry, has(entry.none))").message("none accepts every request, so it must be the only entry of authentication"),
+    validation = Rule::new("!has(self.respond) || !has(self.respond.status) || self.respond.status < 300").message("respond.status must be 200 to 299, because it tells the app that its events are safe"),
+    validation = Rule::new("!has(self.deduplication) || (has(self.deduplication.by) && self.deduplication.by == 'Content') || (has(self.events) && has(self.events.id))").message("deduplication by id needs events.id; without one write by: Content")
+)]
 pub struct Webhook {
     /// HTTP methods that make events. Handshakes take any. Default: every method but HEAD and OPTIONS
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -73,6 +78,9 @@ impl Webhook {
 /// A request that is answered and never turned into events.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("!has(self.authentication) || self.authentication.size() == 1 || !self.authentication.exists(entry, has(entry.none))").message("none accepts every request, so it must be the only entry of authentication")
+)]
 pub struct Handshake {
     /// CEL: whether a request is this handshake; an error means no.
     /// Example: `request.method == "POST" && "validationToken" in request.query`
@@ -222,6 +230,9 @@ pub enum DeduplicationKey {
 /// One URI for all customers.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("!has(self.customerField) || has(self.customer)").message("customerField says what the result of customer is compared with, so it needs customer")
+)]
 pub struct GlobalWebhook {
     /// Served at `<publicUrl>/<namespace>/<path>`. Default: an unguessable token. Example: `contacts`
     #[serde(default, skip_serializing_if = "Option::is_none")]
