@@ -51,7 +51,7 @@ pub use authentication::{
     TimestampFormat, Token,
 };
 pub use byte_size::{BYTE_SIZE_PATTERN, ByteSize, ByteSizeError};
-pub use crd::{Crd, CrdError, crd_of, crds};
+pub use crd::{Crd, crd_of, crds};
 pub use customer::{Customer, CustomerSpec, CustomerStatus};
 pub use event_gateway::{
     EventGateway, EventGatewaySpec, EventGatewayStatus, GatewayNamespaces, Limits, Storage,
@@ -61,7 +61,7 @@ pub use event_subscription::{
     EventSubscriptionSpec, EventSubscriptionStatus, Ordering, SecretValue, ServiceSink, Sink,
     SinkFormat, SinkHeader, SinkSigning, SinkTls,
 };
-pub use problem::{FieldPath, ObjectName, Problem, Severity};
+pub use problem::{FieldPath, ObjectReference, Problem, Severity};
 pub use reference::{
     EventTypeReference, FieldsSource, GatewayReference, KeyReference, KeySource, LocalReference,
     NamespacesFrom, TextSource,

@@ -23,40 +23,14 @@ const HEADER: &str = "# Printed by `tidegate crds`; edit the types, not this fil
 pub struct Crd {
     /// Kind, such as `AppEventType`.
     pub kind: &'static str,
+    /// Name of the file that holds the CRD: `<plural>.yaml`.
+    pub file_name: String,
+    /// The CRD as YAML, as it is published.
+    pub yaml: String,
     /// The CRD itself.
     pub definition: CustomResourceDefinition,
     /// Its structural schema, in which texts are marked as expressions and templates ([`super::TEXT_KIND`]).
     pub schema: Value,
-}
-
-/// A CRD that cannot be written.
-#[derive(Debug, thiserror::Error)]
-#[error("failed to write the CRD of {kind} as YAML")]
-pub struct CrdError {
-    kind: &'static str,
-    #[source]
-    source: serde_saphyr::ser::Error,
-}
-
-impl Crd {
-    /// Name of the file that holds the CRD: `<plural>.yaml`.
-    #[must_use]
-    pub fn file_name(&self) -> String {
-        format!("{}.yaml", self.definition.spec.names.plural)
-    }
-
-    /// The CRD as YAML, as it is published.
-    ///
-    /// # Errors
-    ///
-    /// Fails only if the definition holds something that YAML cannot say.
-    pub fn yaml(&self) -> Result<String, CrdError> {
-        let yaml = serde_saphyr::to_string(&self.definition).map_err(|source| CrdError {
-            kind: self.kind,
-            source,
-        })?;
-        Ok(format!("{HEADER}{yaml}"))
-    }
 }
 
 /// The CRDs of all resources, in the order in which people meet them.
@@ -109,6 +83,8 @@ where
     }
     Crd {
         kind,
+        file_name: format!("{}.yaml", definition.spec.names.plural),
+        yaml: written(&definition),
         definition,
         schema,
     }
@@ -121,6 +97,15 @@ where
 )]
 fn published(schema: &Value) -> Option<JSONSchemaProps> {
     Some(serde_json::from_value(schema.clone()).expect("a generated schema is one of Kubernetes"))
+}
+
+#[expect(
+    clippy::expect_used,
+    reason = "a definition holds nothing but maps, lists and scalars, and a unit test writes all of them"
+)]
+fn written(definition: &CustomResourceDefinition) -> String {
+    let yaml = serde_saphyr::to_string(definition).expect("a definition can be written as YAML");
+    format!("{HEADER}{yaml}")
 }
 
 #[cfg(test)]

@@ -28,7 +28,7 @@ impl fmt::Display for Severity {
 
 /// Names one object among all that are known.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ObjectName {
+pub struct ObjectReference {
     /// Kind, such as `AppEventType`.
     pub kind: String,
     /// Namespace; empty for objects without one, such as a Namespace.
@@ -37,7 +37,7 @@ pub struct ObjectName {
     pub name: String,
 }
 
-impl ObjectName {
+impl ObjectReference {
     /// Names an object.
     pub fn new(
         kind: impl Into<String>,
@@ -52,7 +52,7 @@ impl ObjectName {
     }
 }
 
-impl fmt::Display for ObjectName {
+impl fmt::Display for ObjectReference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {
             kind,
@@ -169,9 +169,12 @@ pub struct Problem {
     /// How bad it is.
     pub severity: Severity,
     /// Which object it is about; `None` where a file holds no object.
-    pub object: Option<ObjectName>,
+    pub object: Option<ObjectReference>,
     /// Where in the object.
     pub path: FieldPath,
+    /// Bytes from the start of the field's text to the fault, where the field holds an expression
+    /// or a template and the place in it is known.
+    pub offset: Option<usize>,
     /// What is wrong and what to do, in one sentence without a full stop.
     pub message: String,
 }
@@ -179,7 +182,7 @@ pub struct Problem {
 impl Problem {
     /// An error at a path of an object.
     pub fn error(
-        object: &ObjectName,
+        object: &ObjectReference,
         path: impl Into<FieldPath>,
         message: impl Into<String>,
     ) -> Self {
@@ -188,7 +191,7 @@ impl Problem {
 
     /// A warning at a path of an object.
     pub fn warning(
-        object: &ObjectName,
+        object: &ObjectReference,
         path: impl Into<FieldPath>,
         message: impl Into<String>,
     ) -> Self {
@@ -197,7 +200,7 @@ impl Problem {
 
     /// A note at a path of an object.
     pub fn note(
-        object: &ObjectName,
+        object: &ObjectReference,
         path: impl Into<FieldPath>,
         message: impl Into<String>,
     ) -> Self {
@@ -206,7 +209,7 @@ impl Problem {
 
     fn new(
         severity: Severity,
-        object: &ObjectName,
+        object: &ObjectReference,
         path: impl Into<FieldPath>,
         message: impl Into<String>,
     ) -> Self {
@@ -214,8 +217,24 @@ impl Problem {
             severity,
             object: Some(object.clone()),
             path: path.into(),
+            offset: None,
             message: message.into(),
         }
+    }
+
+    /// The same problem with its place inside the field's text, in bytes from its start.
+    #[must_use]
+    pub fn at(self, offset: usize) -> Self {
+        Self {
+            offset: Some(offset),
+            ..self
+        }
+    }
+
+    /// Whether the object cannot work because of it.
+    #[must_use]
+    pub fn is_error(&self) -> bool {
+        self.severity == Severity::Error
     }
 }
 
@@ -277,7 +296,7 @@ mod tests {
 
     #[test]
     fn a_problem_says_how_bad_what_where_and_why() {
-        let object = ObjectName::new("Customer", "crm", "acme");
+        let object = ObjectReference::new("Customer", "crm", "acme");
         let problem = Problem::error(&object, "spec.id", "is too long");
         assert_eq!(
             problem.to_string(),
