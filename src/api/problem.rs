@@ -244,6 +244,7 @@ impl fmt::Display for Problem {
             severity,
             object,
             path,
+            offset: _,
             message,
         } = self;
         write!(f, "{severity}: ")?;
