@@ -1,6 +1,38 @@
 //! The command line: parse, dispatch, print.
+//!
+//! Each command is a file in `cli/` with its arguments and one `run`. Exit codes: 0, 1 when a
+//! command found problems, 2 for wrong usage. Errors go to stderr and say what to do; there are no
+//! stack traces.
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+mod crds;
+mod display;
+mod failure;
+
+pub use failure::Failure;
+
+/// App events on Kubernetes: receive, verify, store, route and deliver webhooks.
+#[derive(Parser)]
+#[command(name = "tidegate", version, propagate_version = true, arg_required_else_help = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Crds(crds::Arguments),
+    Display(display::Arguments),
+}
 
 /// Runs the command that the process arguments name.
-pub fn main() -> std::process::ExitCode {
-    std::process::ExitCode::SUCCESS
+pub fn main() -> ExitCode {
+    let result = match Arguments::parse().command {
+        Command::Crds(arguments) => crds::run(&arguments),
+        Command::Display(arguments) => display::run(arguments),
+    };
+    result.unwrap_or_else(|failure| failure.report())
 }

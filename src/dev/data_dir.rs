@@ -1,0 +1,154 @@
+//! The data folder: what `dev` keeps between runs, and where.
+//!
+//! ```text
+//! .tidegate/
+//!   lock            held while a process uses the folder
+//!   log/            the event log
+//!   dead-letters/   the dead letters' own log
+//!   state.redb      cursors, retry schedule, replays
+//!   secrets/        0700: what a cluster keeps in Secrets; every file in it 0600
+//! ```
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+/// An opened and locked data folder.
+#[derive(Debug)]
+pub struct DataDir {
+    root: PathBuf,
+    /// Held for its lock, which the operating system releases however the process ends.
+    _lock: File,
+}
+
+/// Why a data folder cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum DataDirError {
+    /// Another process has it.
+    #[error("{0} is in use by another `tidegate dev`; stop that one, or choose another --data-dir")]
+    InUse(PathBuf),
+    /// The file system says no.
+    #[error("failed to {action} {path}")]
+    Io {
+        /// What was being done.
+        action: &'static str,
+        /// To which file or folder.
+        path: PathBuf,
+        /// What the operating system said.
+        #[source]
+        source: io::Error,
+    },
+}
+
+fn failed(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> DataDirError {
+    let path = path.to_owned();
+    move |source| DataDirError::Io { action, path, source }
+}
+
+impl DataDir {
+    /// Makes the folder where there is none, and locks it.
+    ///
+    /// # Errors
+    /// When another process uses it, or it cannot be written to.
+    pub fn open(root: &Path) -> Result<Self, DataDirError> {
+        fs::create_dir_all(root).map_err(failed("create", root))?;
+        let path = root.join("lock");
+        let lock = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(&path)
+            .map_err(failed("open", &path))?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(fs::TryLockError::WouldBlock) => return Err(DataDirError::InUse(root.to_owned())),
+            Err(fs::TryLockError::Error(error)) => return Err(failed("lock", &path)(error)),
+        }
+        let secrets = root.join("secrets");
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&secrets)
+            .and_then(|()| fs::set_permissions(&secrets, fs::Permissions::from_mode(0o700)))
+            .map_err(failed("create", &secrets))?;
+        Ok(Self { root: root.to_owned(), _lock: lock })
+    }
+
+    /// The folder of the event log.
+    pub fn log(&self) -> PathBuf {
+        self.root.join("log")
+    }
+
+    /// The folder of the dead letters' log.
+    pub fn dead_letters(&self) -> PathBuf {
+        self.root.join("dead-letters")
+    }
+
+    /// The file of the delivery state.
+    pub fn state(&self) -> PathBuf {
+        self.root.join("state.redb")
+    }
+
+    /// Reads a file of `secrets/`; `None` where there is none.
+    ///
+    /// # Errors
+    /// When it is there and cannot be read.
+    pub fn read_secret(&self, name: &str) -> Result<Option<Vec<u8>>, DataDirError> {
+        let path = self.root.join("secrets").join(name);
+        let mut content = Vec::new();
+        match File::open(&path).and_then(|mut file| file.read_to_end(&mut content)) {
+            Ok(_) => Ok(Some(content)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(failed("read", &path)(error)),
+        }
+    }
+
+    /// Replaces a file of `secrets/` so that a crash leaves the old content or the new one.
+    ///
+    /// # Errors
+    /// When it cannot be written; the old content is then still there.
+    pub fn write_secret(&self, name: &str, content: &[u8]) -> Result<(), DataDirError> {
+        let folder = self.root.join("secrets");
+        let path = folder.join(name);
+        let temporary = folder.join(format!(".{name}.new"));
+        let mut file = OpenOptions::new()
+            .create(true)
+            .truncate(true)
+            .write(true)
+            .mode(0o600)
+            .open(&temporary)
+            .map_err(failed("create", &temporary))?;
+        file.write_all(content)
+            .and_then(|()| file.sync_all())
+            .map_err(failed("write", &temporary))?;
+        fs::rename(&temporary, &path).map_err(failed("replace", &path))?;
+        File::open(&folder).and_then(|folder| folder.sync_all()).map_err(failed("sync", &folder))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_second_process_is_told_what_to_do() {
+        let folder = tempfile::tempdir().unwrap();
+        let _first = DataDir::open(folder.path()).unwrap();
+        let error = DataDir::open(folder.path()).unwrap_err();
+        assert!(error.to_string().contains("--data-dir"), "{error}");
+    }
+
+    #[test]
+    fn secrets_are_for_the_owner_alone_and_read_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let data = DataDir::open(folder.path()).unwrap();
+        assert_eq!(data.read_secret("key").unwrap(), None);
+        data.write_secret("key", b"one").unwrap();
+        data.write_secret("key", b"two").unwrap();
+        assert_eq!(data.read_secret("key").unwrap().unwrap(), b"two");
+        let mode = |path: &str| fs::metadata(folder.path().join(path)).unwrap().permissions().mode();
+        assert_eq!(mode("secrets") & 0o777, 0o700);
+        assert_eq!(mode("secrets/key") & 0o777, 0o600);
+    }
+}

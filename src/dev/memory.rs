@@ -1,0 +1,280 @@
+//! What `dev` remembers of the manifests: which objects there are, since when, in their last form
+//! that could be used, and when one that vanished counts as deleted.
+//!
+//! Deleting an EventSubscription drops its undelivered events, so nothing may count as deleted by
+//! accident: not while an editor replaces a file, not because a file cannot be read. The rules are
+//! here, pure; reading folders and keeping the result on disk are `dev`'s.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// How long an object must be gone before it counts as deleted: editors and `git checkout` remove
+/// a file and bring it back within this time.
+pub const DELETION_DELAY: SignedDuration = SignedDuration::from_secs(2);
+
+/// What names an object among all kinds.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct ObjectKey {
+    /// The object's `kind`.
+    pub kind: String,
+    /// Its namespace; empty for a Namespace.
+    pub namespace: String,
+    /// Its `metadata.name`.
+    pub name: String,
+}
+
+/// One object as it stands in a manifest.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Found {
+    /// What names it.
+    pub key: ObjectKey,
+    /// The file it stands in.
+    pub file: PathBuf,
+    /// The whole object.
+    pub object: Value,
+}
+
+/// What reading all manifests gave.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Reading {
+    /// Every object of every file that could be read.
+    pub found: Vec<Found>,
+    /// Whether something could not be read, so that an object may be there unseen: a broken or
+    /// unreadable file, an unreadable folder, a checkout that is under way.
+    pub incomplete: bool,
+}
+
+/// One object that is remembered.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Remembered {
+    /// The file it was last seen in.
+    pub file: PathBuf,
+    /// Tells it from a later object of the same name.
+    pub uid: String,
+    /// When it was first seen: of two objects that claim the same, the older has it.
+    pub since: Timestamp,
+    /// When it was found to be gone; `None` while it is there.
+    pub missing_since: Option<Timestamp>,
+    /// The object as it was last read.
+    pub object: Value,
+    /// The last form of it that could be used; `None` if it never was good.
+    pub last_good: Option<Value>,
+}
+
+/// Everything that is remembered, by object.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(from = "Vec<(ObjectKey, Remembered)>", into = "Vec<(ObjectKey, Remembered)>")]
+pub struct Memory {
+    objects: BTreeMap<ObjectKey, Remembered>,
+}
+
+/// What a reading changed.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Changes {
+    /// Objects that are new or different.
+    pub changed: Vec<ObjectKey>,
+    /// Objects that count as deleted from now on.
+    pub deleted: Vec<ObjectKey>,
+    /// When to read again, because an object that is gone may count as deleted by then.
+    pub look_again_at: Option<Timestamp>,
+}
+
+impl Memory {
+    /// Takes in what was read at `now`; `new_uid` names objects that were not there before.
+    pub fn update(
+        &mut self,
+        reading: Reading,
+        now: Timestamp,
+        new_uid: &mut dyn FnMut() -> String,
+    ) -> Changes {
+        let mut changes = Changes::default();
+        let mut seen = std::collections::BTreeSet::new();
+        for Found { key, file, object } in reading.found {
+            seen.insert(key.clone());
+            match self.objects.get_mut(&key) {
+                Some(known) => {
+                    known.file = file;
+                    known.missing_since = None;
+                    if known.object != object {
+                        known.object = object;
+                        changes.changed.push(key);
+                    }
+                }
+                None => {
+                    let remembered = Remembered {
+                        file,
+                        uid: new_uid(),
+                        since: now,
+                        missing_since: None,
+                        object,
+                        last_good: None,
+                    };
+                    self.objects.insert(key.clone(), remembered);
+                    changes.changed.push(key);
+                }
+            }
+        }
+        for (key, known) in &mut self.objects {
+            if seen.contains(key) {
+                continue;
+            }
+            if reading.incomplete {
+                known.missing_since = None;
+                continue;
+            }
+            let deadline = *known.missing_since.get_or_insert(now) + DELETION_DELAY;
+            if deadline <= now {
+                changes.deleted.push(key.clone());
+            } else {
+                let next = changes.look_again_at.get_or_insert(deadline);
+                *next = deadline.min(*next);
+            }
+        }
+        for key in &changes.deleted {
+            self.objects.remove(key);
+        }
+        changes
+    }
+
+    /// Every object that counts as being there.
+    pub fn objects(&self) -> impl Iterator<Item = (&ObjectKey, &Remembered)> {
+        self.objects.iter()
+    }
+
+    /// The object of that name.
+    pub fn get(&self, key: &ObjectKey) -> Option<&Remembered> {
+        self.objects.get(key)
+    }
+
+    /// Notes that the present form of an object can be used: it is the last good one from now on.
+    pub fn judged_good(&mut self, key: &ObjectKey) {
+        if let Some(known) = self.objects.get_mut(key)
+            && known.last_good.as_ref() != Some(&known.object)
+        {
+            known.last_good = Some(known.object.clone());
+        }
+    }
+}
+
+impl From<Vec<(ObjectKey, Remembered)>> for Memory {
+    fn from(objects: Vec<(ObjectKey, Remembered)>) -> Self {
+        Self { objects: objects.into_iter().collect() }
+    }
+}
+
+impl From<Memory> for Vec<(ObjectKey, Remembered)> {
+    fn from(memory: Memory) -> Self {
+        memory.objects.into_iter().collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn key(name: &str) -> ObjectKey {
+        ObjectKey { kind: "EventSubscription".into(), namespace: "shop".into(), name: name.into() }
+    }
+
+    /// A reading of objects `name=version@file`; `!` says that something was unreadable.
+    fn reading(text: &str) -> Reading {
+        let mut reading = Reading::default();
+        for word in text.split_whitespace() {
+            if word == "!" {
+                reading.incomplete = true;
+                continue;
+            }
+            let (name, rest) = word.split_once('=').unwrap();
+            let (version, file) = rest.split_once('@').unwrap();
+            reading.found.push(Found {
+                key: key(name),
+                file: file.into(),
+                object: json!({"version": version}),
+            });
+        }
+        reading
+    }
+
+    /// Runs readings at the given milliseconds and tells, for each, what was deleted.
+    fn deletions(readings: &[(i64, &str)]) -> Vec<String> {
+        let mut memory = Memory::default();
+        let mut count = 0;
+        readings
+            .iter()
+            .map(|(milliseconds, text)| {
+                let now = Timestamp::from_millisecond(*milliseconds).unwrap();
+                let changes = memory.update(reading(text), now, &mut || {
+                    count += 1;
+                    count.to_string()
+                });
+                // What is remembered survives a restart at every moment.
+                let text = serde_json::to_string(&memory).unwrap();
+                assert_eq!(serde_json::from_str::<Memory>(&text).unwrap(), memory);
+                changes.deleted.into_iter().map(|key| key.name).collect::<Vec<_>>().join(" ")
+            })
+            .collect()
+    }
+
+    #[test]
+    fn an_object_counts_as_deleted_only_after_two_seconds_of_complete_readings() {
+        let check = |readings: &[(i64, &str)], expected: &[&str]| {
+            assert_eq!(deletions(readings), expected, "{readings:?}");
+        };
+        // Gone for good.
+        check(&[(0, "a=1@f b=1@f"), (1000, "b=1@f"), (2999, "b=1@f"), (3000, "b=1@f")], &["", "", "", "a"]);
+        // An editor replaces the file.
+        check(&[(0, "a=1@f"), (1000, ""), (2500, "a=2@f"), (9000, "a=2@f")], &["", "", "", ""]);
+        // It moves to another file.
+        check(&[(0, "a=1@f"), (1000, "a=1@g"), (9000, "a=1@g")], &["", "", ""]);
+        // A file is broken, however long.
+        check(&[(0, "a=1@f b=1@g"), (1000, "b=1@g !"), (90_000, "b=1@g !")], &["", "", ""]);
+        // After it is mended the two seconds begin anew.
+        check(&[(0, "a=1@f"), (1000, ""), (2000, "!"), (9000, ""), (10_999, ""), (11_000, "")], &["", "", "", "", "", "a"]);
+    }
+
+    #[test]
+    fn an_object_keeps_its_identity_until_it_is_deleted() {
+        let mut memory = Memory::default();
+        let mut count = 0;
+        let mut uid = || {
+            count += 1;
+            count.to_string()
+        };
+        let mut at = |memory: &mut Memory, seconds: i64, text: &str| {
+            memory.update(reading(text), Timestamp::from_second(seconds).unwrap(), &mut uid)
+        };
+        at(&mut memory, 0, "a=1@f");
+        at(&mut memory, 5, "a=2@g");
+        let first = memory.get(&key("a")).unwrap().clone();
+        assert_eq!((first.uid.as_str(), first.since.as_second()), ("1", 0));
+        let gone = at(&mut memory, 6, "");
+        assert_eq!(gone.look_again_at.unwrap().as_second(), 8);
+        at(&mut memory, 8, "");
+        at(&mut memory, 9, "a=2@g");
+        let second = memory.get(&key("a")).unwrap();
+        assert_eq!((second.uid.as_str(), second.since.as_second()), ("2", 9));
+    }
+
+    #[test]
+    fn the_last_good_form_outlives_several_broken_ones() {
+        let mut memory = Memory::default();
+        let mut check = |text: &str, good: bool, expected: Option<&str>| {
+            memory.update(reading(text), Timestamp::UNIX_EPOCH, &mut || "1".into());
+            if good {
+                memory.judged_good(&key("a"));
+            }
+            let expected = expected.map(|version| json!({"version": version}));
+            assert_eq!(memory.get(&key("a")).unwrap().last_good, expected, "{text}");
+        };
+        check("a=broken-from-the-start@f", false, None);
+        check("a=good@f", true, Some("good"));
+        check("a=broken@f", false, Some("good"));
+        check("a=worse@f", false, Some("good"));
+        check("a=mended@f", true, Some("mended"));
+    }
+}
