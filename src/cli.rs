@@ -16,7 +16,12 @@ pub use failure::Failure;
 
 /// App events on Kubernetes: receive, verify, store, route and deliver webhooks.
 #[derive(Parser)]
-#[command(name = "tidegate", version, propagate_version = true, arg_required_else_help = true)]
+#[command(
+    name = "tidegate",
+    version,
+    propagate_version = true,
+    arg_required_else_help = true
+)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,

@@ -6,11 +6,35 @@
 //! the same values can travel over a configuration stream; comparing two entries tells whether
 //! anything has to be built anew.
 
+mod event_type;
+mod network;
 mod sensitive;
 mod subscription;
 
+use std::sync::Arc;
+
+pub use event_type::{
+    CustomerEntry, EventTypeEntry, GatewayEntry, KeyEntry, RouteEntry, VariantEntry,
+};
+pub use network::{Network, NetworkError};
 pub use sensitive::Sensitive;
 pub use subscription::{
     ClientCertificate, Customers, DeliverySettings, Format, Header, Ordering, SigningKey, Sink,
     SubscriptionEntry, Tls,
 };
+
+/// Everything one gateway serves, at one moment. It is applied as a whole: no request sees a part
+/// of one configuration and a part of another.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Configuration {
+    /// The gateway itself.
+    pub gateway: GatewayEntry,
+    /// The event types that can be used.
+    pub event_types: Vec<Arc<EventTypeEntry>>,
+    /// The webhook URIs; paths are unique.
+    pub routes: Vec<RouteEntry>,
+    /// The customers; ids are unique in their namespace.
+    pub customers: Vec<Arc<CustomerEntry>>,
+    /// The subscriptions.
+    pub subscriptions: Vec<Arc<SubscriptionEntry>>,
+}

@@ -1,1 +1,7 @@
 //! Everything in one process from a folder of manifests.
+
+mod data_dir;
+mod memory;
+
+pub use data_dir::{DataDir, DataDirError};
+pub use memory::{Changes, DELETION_DELAY, Found, Memory, ObjectKey, Reading, Remembered};

@@ -23,7 +23,11 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     let crds = api::crds();
     match &arguments.output_dir {
         None => {
-            let text = crds.iter().map(|crd| crd.yaml.as_str()).collect::<Vec<_>>().join("---\n");
+            let text = crds
+                .iter()
+                .map(|crd| crd.yaml.as_str())
+                .collect::<Vec<_>>()
+                .join("---\n");
             // A reader that stops early, such as `head`, is no failure.
             let _ = std::io::stdout().write_all(text.as_bytes());
         }

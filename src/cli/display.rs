@@ -41,14 +41,25 @@ pub fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
     let status = StatusCode::from_u16(arguments.status)
         .ok()
         .filter(|status| (200..600).contains(&status.as_u16()))
-        .ok_or_else(|| Failure::Usage(format!("--status {}: give a code from 200 to 599", arguments.status)))?;
+        .ok_or_else(|| {
+            Failure::Usage(format!(
+                "--status {}: give a code from 200 to 599",
+                arguments.status
+            ))
+        })?;
     let runtime = tokio::runtime::Runtime::new().map_err(|error| Failure::from_error(&error))?;
     runtime.block_on(async {
-        let listener = tokio::net::TcpListener::bind(arguments.listen).await.map_err(|error| {
-            Failure::Failed(format!("failed to listen on {}: {error}", arguments.listen))
-        })?;
-        let address = listener.local_addr().map_err(|error| Failure::from_error(&error))?;
-        eprintln!("Printing every request to http://{address}/ (answering {status}); stop with Ctrl-C.");
+        let listener = tokio::net::TcpListener::bind(arguments.listen)
+            .await
+            .map_err(|error| {
+                Failure::Failed(format!("failed to listen on {}: {error}", arguments.listen))
+            })?;
+        let address = listener
+            .local_addr()
+            .map_err(|error| Failure::from_error(&error))?;
+        eprintln!(
+            "Printing every request to http://{address}/ (answering {status}); stop with Ctrl-C."
+        );
         let app = Router::new()
             .fallback(show)
             .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
@@ -80,7 +91,11 @@ async fn show(
 }
 
 fn as_text(method: &Method, uri: &Uri, headers: &HeaderMap, body: &[u8]) -> String {
-    let (bold, plain) = if std::io::stdout().is_terminal() { ("\x1b[1m", "\x1b[0m") } else { ("", "") };
+    let (bold, plain) = if std::io::stdout().is_terminal() {
+        ("\x1b[1m", "\x1b[0m")
+    } else {
+        ("", "")
+    };
     let mut text = format!("{bold}{method} {uri}{plain}\n");
     for (name, value) in headers {
         text.push_str(&format!("  {name}: {}\n", printable(value.as_bytes())));
@@ -110,11 +125,19 @@ fn printable(bytes: &[u8]) -> String {
 fn as_json(method: &Method, uri: &Uri, headers: &HeaderMap, body: &[u8]) -> String {
     let headers: serde_json::Map<String, serde_json::Value> = headers
         .iter()
-        .map(|(name, value)| (name.to_string(), String::from_utf8_lossy(value.as_bytes()).into()))
+        .map(|(name, value)| {
+            (
+                name.to_string(),
+                String::from_utf8_lossy(value.as_bytes()).into(),
+            )
+        })
         .collect();
     let body = match std::str::from_utf8(body) {
         Ok(text) => serde_json::json!({"text": text}),
         Err(_) => serde_json::json!({"hex": hex::encode(body)}),
     };
-    format!("{}\n", serde_json::json!({"method": method.as_str(), "path": uri.to_string(), "headers": headers, "body": body}))
+    format!(
+        "{}\n",
+        serde_json::json!({"method": method.as_str(), "path": uri.to_string(), "headers": headers, "body": body})
+    )
 }

@@ -43,7 +43,11 @@ pub enum DataDirError {
 
 fn failed(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> DataDirError {
     let path = path.to_owned();
-    move |source| DataDirError::Io { action, path, source }
+    move |source| DataDirError::Io {
+        action,
+        path,
+        source,
+    }
 }
 
 impl DataDir {
@@ -72,7 +76,10 @@ impl DataDir {
             .create(&secrets)
             .and_then(|()| fs::set_permissions(&secrets, fs::Permissions::from_mode(0o700)))
             .map_err(failed("create", &secrets))?;
-        Ok(Self { root: root.to_owned(), _lock: lock })
+        Ok(Self {
+            root: root.to_owned(),
+            _lock: lock,
+        })
     }
 
     /// The folder of the event log.
@@ -123,7 +130,9 @@ impl DataDir {
             .and_then(|()| file.sync_all())
             .map_err(failed("write", &temporary))?;
         fs::rename(&temporary, &path).map_err(failed("replace", &path))?;
-        File::open(&folder).and_then(|folder| folder.sync_all()).map_err(failed("sync", &folder))
+        File::open(&folder)
+            .and_then(|folder| folder.sync_all())
+            .map_err(failed("sync", &folder))
     }
 }
 
@@ -147,7 +156,12 @@ mod tests {
         data.write_secret("key", b"one").unwrap();
         data.write_secret("key", b"two").unwrap();
         assert_eq!(data.read_secret("key").unwrap().unwrap(), b"two");
-        let mode = |path: &str| fs::metadata(folder.path().join(path)).unwrap().permissions().mode();
+        let mode = |path: &str| {
+            fs::metadata(folder.path().join(path))
+                .unwrap()
+                .permissions()
+                .mode()
+        };
         assert_eq!(mode("secrets") & 0o777, 0o700);
         assert_eq!(mode("secrets/key") & 0o777, 0o600);
     }

@@ -67,7 +67,10 @@ pub struct Remembered {
 
 /// Everything that is remembered, by object.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(from = "Vec<(ObjectKey, Remembered)>", into = "Vec<(ObjectKey, Remembered)>")]
+#[serde(
+    from = "Vec<(ObjectKey, Remembered)>",
+    into = "Vec<(ObjectKey, Remembered)>"
+)]
 pub struct Memory {
     objects: BTreeMap<ObjectKey, Remembered>,
 }
@@ -162,7 +165,9 @@ impl Memory {
 
 impl From<Vec<(ObjectKey, Remembered)>> for Memory {
     fn from(objects: Vec<(ObjectKey, Remembered)>) -> Self {
-        Self { objects: objects.into_iter().collect() }
+        Self {
+            objects: objects.into_iter().collect(),
+        }
     }
 }
 
@@ -178,7 +183,11 @@ mod tests {
     use serde_json::json;
 
     fn key(name: &str) -> ObjectKey {
-        ObjectKey { kind: "EventSubscription".into(), namespace: "shop".into(), name: name.into() }
+        ObjectKey {
+            kind: "EventSubscription".into(),
+            namespace: "shop".into(),
+            name: name.into(),
+        }
     }
 
     /// A reading of objects `name=version@file`; `!` says that something was unreadable.
@@ -215,7 +224,12 @@ mod tests {
                 // What is remembered survives a restart at every moment.
                 let text = serde_json::to_string(&memory).unwrap();
                 assert_eq!(serde_json::from_str::<Memory>(&text).unwrap(), memory);
-                changes.deleted.into_iter().map(|key| key.name).collect::<Vec<_>>().join(" ")
+                changes
+                    .deleted
+                    .into_iter()
+                    .map(|key| key.name)
+                    .collect::<Vec<_>>()
+                    .join(" ")
             })
             .collect()
     }
@@ -226,15 +240,42 @@ mod tests {
             assert_eq!(deletions(readings), expected, "{readings:?}");
         };
         // Gone for good.
-        check(&[(0, "a=1@f b=1@f"), (1000, "b=1@f"), (2999, "b=1@f"), (3000, "b=1@f")], &["", "", "", "a"]);
+        check(
+            &[
+                (0, "a=1@f b=1@f"),
+                (1000, "b=1@f"),
+                (2999, "b=1@f"),
+                (3000, "b=1@f"),
+            ],
+            &["", "", "", "a"],
+        );
         // An editor replaces the file.
-        check(&[(0, "a=1@f"), (1000, ""), (2500, "a=2@f"), (9000, "a=2@f")], &["", "", "", ""]);
+        check(
+            &[(0, "a=1@f"), (1000, ""), (2500, "a=2@f"), (9000, "a=2@f")],
+            &["", "", "", ""],
+        );
         // It moves to another file.
-        check(&[(0, "a=1@f"), (1000, "a=1@g"), (9000, "a=1@g")], &["", "", ""]);
+        check(
+            &[(0, "a=1@f"), (1000, "a=1@g"), (9000, "a=1@g")],
+            &["", "", ""],
+        );
         // A file is broken, however long.
-        check(&[(0, "a=1@f b=1@g"), (1000, "b=1@g !"), (90_000, "b=1@g !")], &["", "", ""]);
+        check(
+            &[(0, "a=1@f b=1@g"), (1000, "b=1@g !"), (90_000, "b=1@g !")],
+            &["", "", ""],
+        );
         // After it is mended the two seconds begin anew.
-        check(&[(0, "a=1@f"), (1000, ""), (2000, "!"), (9000, ""), (10_999, ""), (11_000, "")], &["", "", "", "", "", "a"]);
+        check(
+            &[
+                (0, "a=1@f"),
+                (1000, ""),
+                (2000, "!"),
+                (9000, ""),
+                (10_999, ""),
+                (11_000, ""),
+            ],
+            &["", "", "", "", "", "a"],
+        );
     }
 
     #[test]
@@ -246,7 +287,11 @@ mod tests {
             count.to_string()
         };
         let mut at = |memory: &mut Memory, seconds: i64, text: &str| {
-            memory.update(reading(text), Timestamp::from_second(seconds).unwrap(), &mut uid)
+            memory.update(
+                reading(text),
+                Timestamp::from_second(seconds).unwrap(),
+                &mut uid,
+            )
         };
         at(&mut memory, 0, "a=1@f");
         at(&mut memory, 5, "a=2@g");
