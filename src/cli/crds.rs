@@ -32,7 +32,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
             let _ = std::io::stdout().write_all(text.as_bytes());
         }
         Some(folder) => {
-            for crd in &crds {
+            for crd in crds {
                 let path = folder.join(&crd.file_name);
                 std::fs::write(&path, &crd.yaml).map_err(|error| {
                     Failure::Failed(format!("failed to write {}: {error}", path.display()))
