@@ -4,6 +4,7 @@
 //! are traits so that everything between them can be tested without a network or a disk.
 
 mod sender;
+pub mod sink;
 
 pub use sender::{
     Attempt, BuildSender, Failure, FailureKind, KeepDeadLetters, KeepError, Outcome, Sender,

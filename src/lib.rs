@@ -18,5 +18,6 @@ pub mod event_log;
 pub mod expression;
 pub mod gateway;
 pub mod manifest;
+pub mod outbound;
 pub mod schema;
 pub mod webhook;
