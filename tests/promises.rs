@@ -1,1 +1,9 @@
 //! Black-box tests, one file per promise, in one binary because linking is what costs time.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test that cannot go on fails"
+)]
+
+mod support;

@@ -32,6 +32,10 @@ pub mod reason {
     pub const GATEWAY_NOT_FOUND: &str = "GatewayNotFound";
     /// A Secret, or a key of it, that the object needs is missing or empty.
     pub const SECRET_NOT_FOUND: &str = "SecretNotFound";
+    /// A value of a Secret is not what the object needs it to be.
+    pub const SECRET_INVALID: &str = "SecretInvalid";
+    /// The Service of a sink cannot be reached from here.
+    pub const SERVICE_NOT_FOUND: &str = "ServiceNotFound";
     /// A ConfigMap, or a key of it, that the object needs is missing.
     pub const CONFIG_MAP_NOT_FOUND: &str = "ConfigMapNotFound";
     /// The referenced object does not admit this namespace (`allowedNamespaces`).

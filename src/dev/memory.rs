@@ -43,6 +43,8 @@ pub struct Found {
 pub struct Reading {
     /// Every object of every file that could be read.
     pub found: Vec<Found>,
+    /// Objects that are there but broken in themselves, each with its file: they stay as they were.
+    pub broken: Vec<(ObjectKey, PathBuf)>,
     /// Whether something could not be read, so that an object may be there unseen: a broken or
     /// unreadable file, an unreadable folder, a checkout that is under way.
     pub incomplete: bool,
@@ -121,6 +123,13 @@ impl Memory {
                 }
             }
         }
+        for (key, file) in reading.broken {
+            if let Some(known) = self.objects.get_mut(&key) {
+                known.file = file;
+                known.missing_since = None;
+            }
+            seen.insert(key);
+        }
         for (key, known) in &mut self.objects {
             if seen.contains(key) {
                 continue;
@@ -190,12 +199,17 @@ mod tests {
         }
     }
 
-    /// A reading of objects `name=version@file`; `!` says that something was unreadable.
+    /// A reading of objects `name=version@file`; `name?` is there but broken, `!` says that
+    /// something was unreadable.
     fn reading(text: &str) -> Reading {
         let mut reading = Reading::default();
         for word in text.split_whitespace() {
             if word == "!" {
                 reading.incomplete = true;
+                continue;
+            }
+            if let Some(name) = word.strip_suffix('?') {
+                reading.broken.push((key(name), "f".into()));
                 continue;
             }
             let (name, rest) = word.split_once('=').unwrap();
@@ -263,6 +277,17 @@ mod tests {
         check(
             &[(0, "a=1@f b=1@g"), (1000, "b=1@g !"), (90_000, "b=1@g !")],
             &["", "", ""],
+        );
+        // The object itself is broken, however long.
+        check(
+            &[
+                (0, "a=1@f"),
+                (1000, "a?"),
+                (90_000, "a?"),
+                (90_001, ""),
+                (92_001, ""),
+            ],
+            &["", "", "", "", "a"],
         );
         // After it is mended the two seconds begin anew.
         check(

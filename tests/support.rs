@@ -1,0 +1,25 @@
+//! What the promises are tested with: the real process, sinks that behave as told, an app that
+//! signs its requests.
+
+#![allow(dead_code, reason = "not every promise needs every helper")]
+
+pub mod app;
+pub mod dev;
+pub mod sink;
+
+use std::time::{Duration, Instant};
+
+/// How long anything that must happen may take on a busy machine.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Waits until `condition` holds.
+///
+/// # Panics
+/// When it does not within [`PATIENCE`]; `what` says what was waited for.
+pub async fn eventually(what: &str, mut condition: impl AsyncFnMut() -> bool) {
+    let start = Instant::now();
+    while !condition().await {
+        assert!(start.elapsed() < PATIENCE, "waited in vain until {what}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}

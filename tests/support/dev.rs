@@ -1,0 +1,181 @@
+//! The real process: `tidegate dev` on a folder of manifests, which can be killed and started again.
+
+use std::io::Read;
+use std::net::{SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
+
+use super::eventually;
+
+/// A running `tidegate dev`. It is killed when dropped.
+pub struct Dev {
+    pub listen: SocketAddr,
+    pub admin: SocketAddr,
+    pub manifests: PathBuf,
+    pub data: PathBuf,
+    pub client: reqwest::Client,
+    arguments: Vec<String>,
+    child: Option<Child>,
+    output: Arc<Mutex<Vec<u8>>>,
+    /// Folders that are removed in the end.
+    _folders: Option<tempfile::TempDir>,
+}
+
+impl Dev {
+    /// Starts on these manifests, with all else temporary, and waits until it is ready.
+    pub async fn start(manifests: &str) -> Self {
+        let folders = tempfile::tempdir().unwrap();
+        let path = folders.path().join("manifests");
+        std::fs::create_dir(&path).unwrap();
+        std::fs::write(path.join("manifests.yaml"), manifests).unwrap();
+        let data = folders.path().join("data");
+        let mut dev = Self::new(path, data, &[]);
+        dev._folders = Some(folders);
+        dev.run().await;
+        dev
+    }
+
+    /// A process that is not started yet.
+    pub fn new(manifests: PathBuf, data: PathBuf, arguments: &[&str]) -> Self {
+        Self {
+            listen: free_address(),
+            admin: free_address(),
+            manifests,
+            data,
+            client: reqwest::Client::builder().no_proxy().build().unwrap(),
+            arguments: arguments
+                .iter()
+                .map(|argument| (*argument).to_owned())
+                .collect(),
+            child: None,
+            output: Arc::default(),
+            _folders: None,
+        }
+    }
+
+    /// Starts the process, at the same addresses as before, and waits until it is ready.
+    pub async fn run(&mut self) {
+        self.spawn();
+        let url = self.admin_url("/readyz");
+        let client = self.client.clone();
+        eventually("the process is ready", async || {
+            assert!(!self.has_ended(), "the process ended:\n{}", self.output());
+            client
+                .get(&url)
+                .send()
+                .await
+                .is_ok_and(|answer| answer.status().is_success())
+        })
+        .await;
+    }
+
+    /// Starts the process without waiting.
+    pub fn spawn(&mut self) {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_tidegate"))
+            .arg("dev")
+            .arg(&self.manifests)
+            .args(["--data-dir", self.data.to_str().unwrap()])
+            .args([
+                "--listen",
+                &self.listen.to_string(),
+                "--admin",
+                &self.admin.to_string(),
+            ])
+            .args(&self.arguments)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        for mut stream in [
+            Box::new(child.stdout.take().unwrap()) as Box<dyn Read + Send>,
+            Box::new(child.stderr.take().unwrap()),
+        ] {
+            let output = Arc::clone(&self.output);
+            std::thread::spawn(move || {
+                let mut buffer = [0; 8192];
+                while let Ok(length @ 1..) = stream.read(&mut buffer) {
+                    output.lock().unwrap().extend_from_slice(&buffer[..length]);
+                }
+            });
+        }
+        self.child = Some(child);
+    }
+
+    /// SIGKILL, and waits until the process is gone.
+    pub fn kill(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+
+    /// SIGTERM, and waits until the process has drained and ended.
+    pub async fn stop(&mut self) -> std::process::ExitStatus {
+        let child = self.child.as_ref().unwrap();
+        let pid = rustix::process::Pid::from_child(child);
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+        eventually("the process ends", async || self.has_ended()).await;
+        self.child.take().unwrap().wait().unwrap()
+    }
+
+    fn has_ended(&mut self) -> bool {
+        self.child
+            .as_mut()
+            .is_none_or(|child| child.try_wait().unwrap().is_some())
+    }
+
+    /// The process id.
+    pub fn pid(&self) -> u32 {
+        self.child.as_ref().unwrap().id()
+    }
+
+    /// Everything it printed, on stdout and stderr, over all starts.
+    pub fn output(&self) -> String {
+        String::from_utf8_lossy(&self.output.lock().unwrap()).into_owned()
+    }
+
+    /// The URL of a path on the public listener.
+    pub fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.listen)
+    }
+
+    /// The URL of a path on the admin listener.
+    pub fn admin_url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.admin)
+    }
+
+    /// The JSON at a path of the admin listener.
+    pub async fn admin(&self, path: &str) -> serde_json::Value {
+        let answer = self.client.get(self.admin_url(path)).send().await.unwrap();
+        assert!(answer.status().is_success(), "{path}: {}", answer.status());
+        serde_json::from_slice(&answer.bytes().await.unwrap()).unwrap()
+    }
+
+    /// Writes a manifest as an editor does: a new file, renamed over the old one.
+    pub fn edit(&self, file: &str, text: &str) {
+        replace(&self.manifests.join(file), text);
+    }
+}
+
+impl Drop for Dev {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// Replaces a file in one step.
+pub fn replace(path: &Path, text: &str) {
+    let temporary = path.with_extension("new~");
+    std::fs::write(&temporary, text).unwrap();
+    std::fs::rename(&temporary, path).unwrap();
+}
+
+/// An address that was free a moment ago.
+fn free_address() -> SocketAddr {
+    TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+}
