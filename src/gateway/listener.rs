@@ -124,7 +124,7 @@ async fn accept<S: Serve>(
     loop {
         let accepted = tokio::select! {
             biased;
-            _ = stages.wait_for(|stage| *stage > Stage::Open) => return,
+            () = reached(&mut stages, Stage::Draining) => return,
             accepted = listener.accept() => accepted,
         };
         let (stream, peer) = match accepted {
@@ -181,6 +181,11 @@ fn protocols(bounds: &Bounds) -> auto::Builder<TokioExecutor> {
         .keep_alive_interval(Some(Duration::from_secs(20)))
         .keep_alive_timeout(bounds.header_timeout);
     builder
+}
+
+/// Ends when the listener has come to `stage`, or is gone.
+async fn reached(stages: &mut watch::Receiver<Stage>, stage: Stage) {
+    let _ = stages.wait_for(|current| *current >= stage).await;
 }
 
 /// Errors of `accept` that are about the connection and not about us (accept(2)).
@@ -250,13 +255,13 @@ impl<S: Serve> Connection<S> {
                 let _ = timeout(GOODBYE, connection).await;
                 return;
             }
-            _ = stages.wait_for(|stage| *stage > Stage::Open) => {}
+            () = reached(&mut stages, Stage::Draining) => {}
         }
         connection.as_mut().graceful_shutdown();
         tokio::select! {
             _ = connection => {}
             () = activity.overdue(&bounds) => {}
-            _ = stages.wait_for(|stage| *stage > Stage::Draining) => {}
+            () = reached(&mut stages, Stage::Closed) => {}
         }
     }
 }
