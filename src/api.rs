@@ -37,6 +37,8 @@ mod event_subscription;
 mod free_form;
 mod problem;
 mod reference;
+mod resources;
+mod rules;
 mod structural;
 mod text;
 mod time_span;
@@ -66,6 +68,8 @@ pub use reference::{
     EventTypeReference, FieldsSource, GatewayReference, KeyReference, KeySource, LocalReference,
     NamespacesFrom, TextSource,
 };
+pub use resources::{ConfigMap, Namespace, Resources, Secret};
+pub use rules::{Violation, fill_defaults, violations};
 pub use text::{
     Expression, MAX_EXPRESSION_CHARACTERS, MAX_TEMPLATE_CHARACTERS, TEXT_KIND, Template,
 };

@@ -1,0 +1,455 @@
+//! One file's text → its objects, typed, with the place of every field and all that is wrong. Pure.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
+
+use base64::{Engine, engine::general_purpose::STANDARD};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use super::{
+    document::{self, Fault},
+    kinds::{Identity, Kind, identify},
+    node::{Data, FieldPlace, Node, Style},
+    place::{Mark, Place},
+    structure::{self, Mistake},
+};
+use crate::{
+    api::{
+        self, ConfigMap, FieldPath, Namespace, ObjectReference, Problem, Resources, Secret,
+        Severity, Violation,
+    },
+    configuration::Sensitive,
+};
+
+/// The namespace of objects that name none, as kubectl has it.
+pub const DEFAULT_NAMESPACE: &str = "default";
+
+/// Most bytes of one file. An object of more than 1.5 MiB does not fit into a cluster.
+pub const MAX_FILE_BYTES: usize = 8 << 20;
+
+/// A problem and the place it was found at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PlacedProblem {
+    /// Where; `None` where the object is in no file.
+    pub place: Option<Place>,
+    /// What.
+    pub problem: Problem,
+}
+
+impl std::fmt::Display for PlacedProblem {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if let Some(place) = &self.place {
+            write!(f, "{place}: ")?;
+        }
+        write!(f, "{}", self.problem)
+    }
+}
+
+/// What one file holds.
+#[derive(Clone, Debug)]
+pub struct LoadedFile {
+    /// The file, as the user named it.
+    pub file: Arc<str>,
+    /// The objects that are right as far as one file can tell.
+    pub resources: Resources,
+    /// What is wrong, in the order of the file.
+    pub problems: Vec<PlacedProblem>,
+    /// Whether some of it could not be read at all, so that objects may be missing that are only broken.
+    pub is_broken: bool,
+    pub(super) objects: Vec<LoadedObject>,
+}
+
+/// Where an object of a file stands.
+#[derive(Clone, Debug)]
+pub(super) struct LoadedObject {
+    pub(super) reference: ObjectReference,
+    pub(super) mark: Mark,
+    pub(super) places: Arc<HashMap<FieldPath, FieldPlace>>,
+    pub(super) text: Arc<str>,
+}
+
+/// Loads the text of one file.
+#[must_use]
+pub fn load(file: &str, text: &str) -> LoadedFile {
+    let mut loader = Loader {
+        text: text.into(),
+        loaded: LoadedFile {
+            file: file.into(),
+            resources: Resources::default(),
+            problems: Vec::new(),
+            is_broken: false,
+            objects: Vec::new(),
+        },
+    };
+    if text.len() > MAX_FILE_BYTES {
+        loader.loaded.is_broken = true;
+        loader.report(
+            Severity::Error,
+            None,
+            FieldPath::root(),
+            Mark { line: 1, column: 1 },
+            format!("the file is larger than {} MiB", MAX_FILE_BYTES >> 20),
+        );
+        return loader.loaded;
+    }
+    let documents = document::parse(text);
+    for Fault {
+        severity,
+        mark,
+        message,
+    } in documents.faults
+    {
+        loader.loaded.is_broken |= severity == Severity::Error;
+        loader.report(severity, None, FieldPath::root(), mark, message);
+    }
+    for node in &documents.nodes {
+        loader.document(node);
+    }
+    loader
+        .loaded
+        .problems
+        .sort_by(|one, other| one.place.cmp(&other.place));
+    loader.loaded
+}
+
+struct Loader {
+    text: Arc<str>,
+    loaded: LoadedFile,
+}
+
+impl Loader {
+    fn report(
+        &mut self,
+        severity: Severity,
+        object: Option<&ObjectReference>,
+        path: FieldPath,
+        mark: Mark,
+        message: impl Into<String>,
+    ) {
+        self.loaded.problems.push(PlacedProblem {
+            place: Some(Place::at(Arc::clone(&self.loaded.file), mark)),
+            problem: Problem {
+                severity,
+                object: object.cloned(),
+                path,
+                offset: None,
+                message: message.into(),
+            },
+        });
+    }
+
+    /// A document, or an element of a list.
+    fn document(&mut self, node: &Node) {
+        if !matches!(node.data, Data::Object(_)) {
+            let message = format!(
+                "a manifest is an object with apiVersion and kind, not {}",
+                node.describe()
+            );
+            return self.report(Severity::Error, None, FieldPath::root(), node.mark, message);
+        }
+        let field = |name: &str| node.get(name).and_then(Node::as_text);
+        let (api_version, kind) = match (field("apiVersion"), field("kind")) {
+            (Some(api_version), Some(kind)) => (api_version, kind),
+            (None, None) => {
+                let message = "not a Kubernetes object (no apiVersion, no kind); ignored";
+                return self.report(
+                    Severity::Warning,
+                    None,
+                    FieldPath::root(),
+                    node.mark,
+                    message,
+                );
+            }
+            (None, Some(kind)) => {
+                let message = format!("the {kind} has no apiVersion");
+                return self.report(Severity::Error, None, FieldPath::root(), node.mark, message);
+            }
+            (Some(_), None) => {
+                let message = "the object has no kind";
+                return self.report(Severity::Error, None, FieldPath::root(), node.mark, message);
+            }
+        };
+        match identify(api_version, kind) {
+            Identity::Known(kind) => self.object(node, kind),
+            Identity::List => self.list(node),
+            Identity::Foreign => {
+                let message =
+                    format!("the {kind} ({api_version}) is nothing that Tidegate reads; ignored");
+                self.report(Severity::Note, None, FieldPath::root(), node.mark, message);
+            }
+            Identity::Mistake(field, message) => {
+                let mark = node.get(field).map_or(node.mark, |value| value.mark);
+                self.report(Severity::Error, None, FieldPath::from(field), mark, message);
+            }
+        }
+    }
+
+    fn list(&mut self, node: &Node) {
+        match node.get("items").map(|items| &items.data) {
+            Some(Data::List(items)) => {
+                for item in items {
+                    self.document(item);
+                }
+            }
+            Some(Data::Null) | None => {}
+            Some(_) => self.report(
+                Severity::Error,
+                None,
+                FieldPath::from("items"),
+                node.mark,
+                "items must be a list of objects",
+            ),
+        }
+    }
+
+    fn object(&mut self, node: &Node, kind: Kind) {
+        let metadata = |name: &str| {
+            node.get("metadata")
+                .and_then(|metadata| metadata.get(name))
+                .and_then(Node::as_text)
+        };
+        let namespace = match metadata("namespace") {
+            _ if !kind.is_namespaced() => "",
+            Some(namespace) => namespace,
+            None => DEFAULT_NAMESPACE,
+        };
+        let reference =
+            ObjectReference::new(kind.name(), namespace, metadata("name").unwrap_or_default());
+
+        let mistakes = structure::check(node, kind.schema());
+        let mut is_valid = !mistakes
+            .iter()
+            .any(|mistake| mistake.severity == Severity::Error);
+        for Mistake {
+            severity,
+            path,
+            mark,
+            message,
+        } in mistakes
+        {
+            self.report(severity, Some(&reference), path, mark, message);
+        }
+        if reference.name.is_empty() {
+            // Without a name nothing can refer to it.
+            return;
+        }
+        let places = node.places();
+        if is_valid && kind.is_ours() {
+            // The rules are about objects of the right structure.
+            let mut value = node.to_value();
+            api::fill_defaults(&mut value, kind.schema());
+            for Violation { path, message } in api::violations(&value, kind.schema()) {
+                is_valid = false;
+                let mark = nearest_place(&places, &path).map_or(node.mark, |place| place.mark);
+                self.report(Severity::Error, Some(&reference), path, mark, message);
+            }
+        }
+        if is_valid {
+            is_valid = self.take(node, kind, &reference);
+        }
+        if !is_valid {
+            self.loaded.resources.invalid.insert(reference.clone());
+        }
+        self.loaded.objects.push(LoadedObject {
+            reference,
+            mark: node.mark,
+            places: Arc::new(places),
+            text: Arc::clone(&self.text),
+        });
+    }
+
+    /// Whether the object could be taken as what it says it is.
+    fn take(&mut self, node: &Node, kind: Kind, reference: &ObjectReference) -> bool {
+        let ObjectReference {
+            namespace, name, ..
+        } = reference.clone();
+        let resources = &mut self.loaded.resources;
+        let outcome = match kind {
+            Kind::AppEventType => {
+                typed(node, &namespace).map(|object| resources.event_types.push(object))
+            }
+            Kind::Customer => {
+                typed(node, &namespace).map(|object| resources.customers.push(object))
+            }
+            Kind::EventSubscription => {
+                typed(node, &namespace).map(|object| resources.subscriptions.push(object))
+            }
+            Kind::EventGateway => {
+                typed(node, &namespace).map(|object| resources.gateways.push(object))
+            }
+            Kind::Secret => secret_data(node).map(|data| {
+                resources.secrets.push(Secret {
+                    namespace,
+                    name,
+                    data,
+                })
+            }),
+            Kind::ConfigMap => {
+                let data = texts(node, "data");
+                resources.config_maps.push(ConfigMap {
+                    namespace,
+                    name,
+                    data,
+                });
+                Ok(())
+            }
+            Kind::Namespace => {
+                let labels = node
+                    .get("metadata")
+                    .map(|metadata| texts(metadata, "labels"));
+                resources.namespaces.push(Namespace {
+                    name,
+                    labels: labels.unwrap_or_default(),
+                });
+                Ok(())
+            }
+        };
+        match outcome {
+            Ok(()) => true,
+            Err(Refused {
+                path,
+                mark,
+                message,
+            }) => {
+                self.report(Severity::Error, Some(reference), path, mark, message);
+                false
+            }
+        }
+    }
+}
+
+struct Refused {
+    path: FieldPath,
+    mark: Mark,
+    message: String,
+}
+
+fn typed<T: DeserializeOwned>(node: &Node, namespace: &str) -> Result<T, Refused> {
+    let mut value = node.to_value();
+    value["metadata"]["namespace"] = Value::from(namespace);
+    serde_json::from_value(value).map_err(|error| Refused {
+        path: FieldPath::root(),
+        mark: node.mark,
+        message: error.to_string(),
+    })
+}
+
+/// `data` is base64, and `stringData` wins over it.
+fn secret_data(node: &Node) -> Result<BTreeMap<String, Sensitive>, Refused> {
+    let mut data = BTreeMap::new();
+    if let Some(Data::Object(entries)) = node.get("data").map(|data| &data.data) {
+        for entry in entries {
+            // Base64 that a tool wrapped is read as Kubernetes reads it.
+            let encoded: String = entry
+                .value
+                .as_text()
+                .unwrap_or_default()
+                .chars()
+                .filter(|character| !matches!(character, '\r' | '\n'))
+                .collect();
+            let decoded = STANDARD.decode(encoded).map_err(|_| Refused {
+                path: FieldPath::from("data").field(&entry.key),
+                mark: entry.value.mark,
+                message: "is not base64; text as it is goes into stringData".to_owned(),
+            })?;
+            data.insert(entry.key.clone(), Sensitive::new(decoded));
+        }
+    }
+    for (key, text) in texts(node, "stringData") {
+        data.insert(key, Sensitive::new(text));
+    }
+    Ok(data)
+}
+
+fn texts(node: &Node, field: &str) -> BTreeMap<String, String> {
+    match node.get(field).map(|value| &value.data) {
+        Some(Data::Object(entries)) => entries
+            .iter()
+            .filter_map(|entry| Some((entry.key.clone(), entry.value.as_text()?.to_owned())))
+            .collect(),
+        _ => BTreeMap::new(),
+    }
+}
+
+/// The place of a field, or of the nearest thing around it that was written.
+fn nearest_place<'places>(
+    places: &'places HashMap<FieldPath, FieldPlace>,
+    path: &FieldPath,
+) -> Option<&'places FieldPlace> {
+    let mut at = Some(path.clone());
+    while let Some(path) = at {
+        if let Some(place) = places.get(&path) {
+            return Some(place);
+        }
+        at = path.parent();
+    }
+    None
+}
+
+impl LoadedObject {
+    /// Where a field stands, or the nearest thing around it that stands somewhere.
+    pub(super) fn mark_of(&self, path: &FieldPath, offset: Option<usize>) -> Mark {
+        match (nearest_place(&self.places, path), offset) {
+            (Some(place), Some(offset)) => self.mark_within(place, offset),
+            (Some(place), None) => place.mark,
+            (None, _) => self.mark,
+        }
+    }
+
+    /// A position inside of a text, where the text stands in the file as it is.
+    fn mark_within(&self, place: &FieldPlace, offset: usize) -> Mark {
+        let start = place.mark;
+        match &place.style {
+            Style::Plain(text) => {
+                let is_one_line = self
+                    .rest_of_line(start)
+                    .is_some_and(|rest| rest.starts_with(text.as_str()));
+                match text.get(..offset) {
+                    Some(before) if is_one_line => shifted(start, before.chars().count()),
+                    _ => start,
+                }
+            }
+            Style::Quoted => {
+                // Up to the first escape the text in the file is the text itself.
+                let before = self
+                    .rest_of_line(start)
+                    .and_then(|rest| rest.get(1..=offset))
+                    .filter(|before| !before.contains(['\\', '\'']));
+                before.map_or(start, |before| shifted(start, before.chars().count() + 1))
+            }
+            Style::Literal(text) => self.mark_within_block(text, start, offset).unwrap_or(start),
+            Style::Other => start,
+        }
+    }
+
+    /// The lines of a block stand where it begins and below, indented.
+    fn mark_within_block(&self, text: &str, start: Mark, offset: usize) -> Option<Mark> {
+        let before = text.get(..offset)?;
+        let lines_before = before.matches('\n').count();
+        let line_start = before.rfind('\n').map_or(0, |at| at + 1);
+        let text_line = text.lines().nth(lines_before)?;
+        let line = start.line + lines_before;
+        let written = self.text.lines().nth(line - 1)?;
+        let indent = written.strip_suffix(text_line)?;
+        Some(Mark {
+            line,
+            column: indent.chars().count() + before[line_start..].chars().count() + 1,
+        })
+    }
+
+    fn rest_of_line(&self, mark: Mark) -> Option<&str> {
+        let line = self.text.lines().nth(mark.line.checked_sub(1)?)?;
+        let (start, _) = line.char_indices().nth(mark.column.checked_sub(1)?)?;
+        line.get(start..)
+    }
+}
+
+fn shifted(mark: Mark, columns: usize) -> Mark {
+    Mark {
+        line: mark.line,
+        column: mark.column + columns,
+    }
+}
