@@ -187,7 +187,8 @@ pub struct Recovery {
     pub damage: Vec<Damage>,
     /// Bytes behind the last synced commit that did not make it: nobody was told they were stored.
     pub torn_bytes: u64,
-    /// The number that the next record gets.
+    /// The number that the next record gets. Numbers are left out where records were torn or
+    /// damaged.
     pub next_sequence: Sequence,
 }
 
@@ -441,7 +442,7 @@ impl EventLog {
         Ok(appended.into_iter().map(|(_, position)| position).collect())
     }
 
-    /// The sequence of the last synced record; it changes after each commit that added one.
+    /// The greatest sequence of a synced record; it changes after each commit that added one.
     pub fn high_watermark(&self) -> watch::Receiver<Sequence> {
         self.handle.shared.watermark.subscribe()
     }
@@ -519,14 +520,14 @@ impl Parts {
             .sync_parent(SyncPoint::LogFolder)
             .map_err(OpenError::Folder)?;
         let recovered = recovery::recover(&*storage)?;
-        let watermark = Sequence(recovered.next_sequence - 1);
+        let watermark = Sequence(recovered.last_sequence);
         let shared = Arc::new(Shared::new(storage, options, recovered.table, watermark));
         let id = recovered.active.as_ref().map_or(0, |segment| segment.id());
         let writer = Writer::new(
             shared.clone(),
             filling,
             recovered.active,
-            recovered.next_sequence,
+            recovered.report.next_sequence,
         )
         .map_err(|source| OpenError::Segment { id, source })?;
         let parts = Self {

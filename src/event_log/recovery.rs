@@ -21,12 +21,17 @@ use super::segments::{Segment, Table, file_name, id_in, is_unfinished};
 use super::storage::{Storage, StorageFile, SyncPoint};
 use super::{Damage, OpenError, Recovery, Sequence};
 
+/// Left out where records cannot be read: should they have been acknowledged, what others remember
+/// of their sequences must not be taken for later records.
+const SKIPPED_SEQUENCES: u64 = 1 << 24;
+
 /// A log as it was found, ready to go on.
 pub(super) struct Recovered {
     pub(super) table: Table,
     /// Where to go on writing; `None`: in a new segment.
     pub(super) active: Option<Arc<Segment>>,
-    pub(super) next_sequence: u64,
+    /// The greatest sequence of a record that is there.
+    pub(super) last_sequence: u64,
     pub(super) report: Recovery,
 }
 
@@ -78,7 +83,7 @@ pub(super) fn recover(storage: &dyn Storage) -> Result<Recovered, OpenError> {
     let mut segments = BTreeMap::new();
     let mut spares = VecDeque::new();
     let mut active = None;
-    let mut next_sequence = 1;
+    let (mut last_sequence, mut next_sequence) = (0, 1);
     for (
         index,
         Loaded {
@@ -109,6 +114,7 @@ pub(super) fn recover(storage: &dyn Storage) -> Result<Recovered, OpenError> {
                 continue;
             }
             State::Sealed(footer) => {
+                last_sequence = last_sequence.max(footer.contents.last);
                 next_sequence = next_sequence.max(footer.next_sequence);
                 let segment = Segment::blank(header, Some(file));
                 segment.publish(footer.end, footer.contents);
@@ -116,6 +122,7 @@ pub(super) fn recover(storage: &dyn Storage) -> Result<Recovered, OpenError> {
                 segment
             }
             State::Open(survey) => {
+                last_sequence = last_sequence.max(survey.last_sequence);
                 next_sequence = next_sequence.max(survey.next_sequence);
                 let settled = if is_tail {
                     survey.last_commit
@@ -150,12 +157,15 @@ pub(super) fn recover(storage: &dyn Storage) -> Result<Recovered, OpenError> {
     storage
         .sync_folder(SyncPoint::RecoveredFolder)
         .map_err(OpenError::Folder)?;
+    if report.torn_bytes > 0 || !report.damage.is_empty() {
+        next_sequence += SKIPPED_SEQUENCES;
+    }
     report.segments = segments.len();
     report.next_sequence = Sequence(next_sequence);
     Ok(Recovered {
         table: Table::new(segments, spares, unreadable, next_id),
         active,
-        next_sequence,
+        last_sequence,
         report,
     })
 }
@@ -229,6 +239,9 @@ struct Survey {
     /// Stretches between intact records that are none.
     gaps: Vec<Damage>,
     contents: Contents,
+    /// The greatest sequence of an intact record.
+    last_sequence: u64,
+    /// Above all sequences that can be made out, those of damaged records among them.
     next_sequence: u64,
 }
 
@@ -243,15 +256,15 @@ fn survey(header: &SegmentHeader, bytes: Vec<u8>) -> Survey {
     let mut contents = Contents::default();
     let mut gaps = Vec::new();
     let (mut end, mut last_commit) = (RECORDS_START, RECORDS_START);
-    let mut next_sequence = 1;
+    let (mut last_sequence, mut next_sequence) = (0, 1);
+    // What a record that was appended here would bear if it stood at `at`.
+    let mut expected = None;
     loop {
         let (record, next) = match window.look(at) {
             Found::Record(record, _, next) => (record, next),
             // Its header can be trusted: what follows begins exactly behind it.
-            Found::DamagedBody(record, next) if !matches!(window.look(next), Found::Nothing) => {
-                if record.kind == Kind::Record {
-                    next_sequence = next_sequence.max(record.sequence.0 + 1);
-                }
+            Found::DamagedBody(record, next) => {
+                next_sequence = next_sequence.max(record.sequence.0 + 1);
                 at = next;
                 continue;
             }
@@ -265,11 +278,10 @@ fn survey(header: &SegmentHeader, bytes: Vec<u8>) -> Survey {
         };
         if at > gap_start {
             // Commit marks and records count on; copies stand out of order.
-            let following = (record.kind != Kind::Relocated && record.kind != Kind::Void)
-                .then_some(record.sequence.0);
-            let sequences = following
-                .filter(|&following| next_sequence < following && contents.first != 0)
-                .map(|following| (Sequence(next_sequence), Sequence(following - 1)));
+            let counts = matches!(record.kind, Kind::Commit | Kind::Record);
+            let sequences = expected
+                .filter(|&expected| counts && expected < record.sequence.0)
+                .map(|expected| (Sequence(expected), Sequence(record.sequence.0 - 1)));
             gaps.push(Damage {
                 segment: header.id,
                 offset: place(gap_start),
@@ -280,12 +292,16 @@ fn survey(header: &SegmentHeader, bytes: Vec<u8>) -> Survey {
         match record.kind {
             Kind::Commit => {
                 last_commit = place(at);
+                expected = Some(record.sequence.0);
                 next_sequence = next_sequence.max(record.sequence.0);
             }
-            Kind::Record | Kind::Relocated => {
-                next_sequence = next_sequence.max(record.sequence.0 + 1)
-            }
+            Kind::Record => expected = Some(record.sequence.0 + 1),
+            Kind::Relocated => {}
             Kind::Void => {}
+        }
+        if record.kind.is_record() {
+            last_sequence = last_sequence.max(record.sequence.0);
+            next_sequence = next_sequence.max(record.sequence.0 + 1);
         }
         contents.add(&record);
         (at, gap_start, end) = (next, next, place(next));
@@ -296,6 +312,7 @@ fn survey(header: &SegmentHeader, bytes: Vec<u8>) -> Survey {
         last_commit,
         gaps,
         contents,
+        last_sequence,
         next_sequence,
     }
 }

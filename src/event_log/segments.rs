@@ -338,13 +338,11 @@ impl Shared {
         }
     }
 
-    /// Tells who waits without a runtime of a commit.
-    pub(super) fn announce(&self, watermark: Sequence) {
-        self.watermark.send_if_modified(|old| {
-            let changed = *old != watermark;
-            *old = watermark;
-            changed
-        });
+    /// Tells who waits of a commit, and the last sequence that it gave out, if any.
+    pub(super) fn announce(&self, last: Option<Sequence>) {
+        if let Some(last) = last {
+            self.watermark.send_replace(last);
+        }
         *lock(&self.commits) += 1;
         self.committed.notify_all();
     }

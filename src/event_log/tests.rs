@@ -4,6 +4,10 @@ use std::time::Duration;
 
 use super::*;
 
+mod crashes;
+mod faults;
+mod simulated;
+
 /// Small segments, so that little data makes many of them, and a clock that counts.
 fn options(capacity: u64, segment_size: u32) -> Options {
     let ticks = std::sync::atomic::AtomicI64::new(1000);

@@ -146,7 +146,7 @@ impl Writer {
         shared: Arc<Shared>,
         filling: Filling,
         active: Option<Arc<Segment>>,
-        next_sequence: u64,
+        next_sequence: Sequence,
     ) -> io::Result<Self> {
         let active = match active {
             None => None,
@@ -161,7 +161,7 @@ impl Writer {
             shared,
             filling,
             active,
-            next_sequence,
+            next_sequence: next_sequence.0,
             buffer: Vec::new(),
             taken: Vec::new(),
         })
@@ -254,6 +254,7 @@ impl Writer {
         self.buffer.extend(commit.encode(salt, active.at));
 
         let mut room = active.room().min(COMMIT_BYTES.max(first_size(pending))) - record_size(0);
+        let mut last = None;
         while self.taken.len() < COMMIT_REQUESTS
             && let Some(request) = pending.pop_front_if(|next| next.size <= room)
         {
@@ -277,6 +278,7 @@ impl Writer {
                     appended_at: origin.map_or(now, |(_, appended_at)| appended_at),
                 };
                 if origin.is_none() {
+                    last = Some(header.sequence);
                     self.next_sequence += 1;
                 }
                 let offset = active.at + self.buffer.len() as u32;
@@ -308,7 +310,7 @@ impl Writer {
             self.buffer = Vec::new();
         }
         active.segment.publish(active.at, active.contents);
-        self.shared.announce(Sequence(self.next_sequence - 1));
+        self.shared.announce(last);
         Ok(())
     }
 }
