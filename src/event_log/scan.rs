@@ -93,6 +93,10 @@ impl Scan {
     ///
     /// # Errors
     /// When a segment cannot be read; the next call tries the same place again.
+    #[expect(
+        clippy::should_implement_trait,
+        reason = "an iterator ends at `None`; a scan goes on when there is more"
+    )]
     pub fn next(&mut self) -> Result<Option<ScanItem>, ReadError> {
         loop {
             let Some(segment) = self.segment.clone() else {
