@@ -24,6 +24,7 @@ mod crd;
     reason = "each printer column repeats them"
 )]
 mod customer;
+mod effective;
 #[expect(
     clippy::duplicated_attributes,
     reason = "each printer column repeats them"

@@ -14,6 +14,7 @@ mod document;
 mod files;
 mod kinds;
 mod load;
+mod locate;
 mod node;
 mod place;
 mod scalar;
@@ -36,7 +37,7 @@ pub struct Manifests {
     pub resources: Resources,
     /// What is wrong, file by file.
     pub problems: Vec<PlacedProblem>,
-    objects: BTreeMap<ObjectReference, (Place, load::LoadedObject)>,
+    objects: BTreeMap<ObjectReference, (Place, locate::LoadedObject)>,
 }
 
 impl Manifests {

@@ -1,9 +1,6 @@
 //! One file's text → its objects, typed, with the place of every field and all that is wrong. Pure.
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    sync::Arc,
-};
+use std::{collections::BTreeMap, sync::Arc};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use serde::de::DeserializeOwned;
@@ -12,7 +9,8 @@ use serde_json::Value;
 use super::{
     document::{self, Fault},
     kinds::{Identity, Kind, identify},
-    node::{Data, FieldPlace, Node, Style},
+    locate::{LoadedObject, nearest_place},
+    node::{Data, Node},
     place::{Mark, Place},
     structure::{self, Mistake},
 };
@@ -60,15 +58,6 @@ pub struct LoadedFile {
     /// Whether some of it could not be read at all, so that objects may be missing that are only broken.
     pub is_broken: bool,
     pub(super) objects: Vec<LoadedObject>,
-}
-
-/// Where an object of a file stands.
-#[derive(Clone, Debug)]
-pub(super) struct LoadedObject {
-    pub(super) reference: ObjectReference,
-    pub(super) mark: Mark,
-    pub(super) places: Arc<HashMap<FieldPath, FieldPlace>>,
-    pub(super) text: Arc<str>,
 }
 
 /// Loads the text of one file.
@@ -371,85 +360,5 @@ fn texts(node: &Node, field: &str) -> BTreeMap<String, String> {
             .filter_map(|entry| Some((entry.key.clone(), entry.value.as_text()?.to_owned())))
             .collect(),
         _ => BTreeMap::new(),
-    }
-}
-
-/// The place of a field, or of the nearest thing around it that was written.
-fn nearest_place<'places>(
-    places: &'places HashMap<FieldPath, FieldPlace>,
-    path: &FieldPath,
-) -> Option<&'places FieldPlace> {
-    let mut at = Some(path.clone());
-    while let Some(path) = at {
-        if let Some(place) = places.get(&path) {
-            return Some(place);
-        }
-        at = path.parent();
-    }
-    None
-}
-
-impl LoadedObject {
-    /// Where a field stands, or the nearest thing around it that stands somewhere.
-    pub(super) fn mark_of(&self, path: &FieldPath, offset: Option<usize>) -> Mark {
-        match (nearest_place(&self.places, path), offset) {
-            (Some(place), Some(offset)) => self.mark_within(place, offset),
-            (Some(place), None) => place.mark,
-            (None, _) => self.mark,
-        }
-    }
-
-    /// A position inside of a text, where the text stands in the file as it is.
-    fn mark_within(&self, place: &FieldPlace, offset: usize) -> Mark {
-        let start = place.mark;
-        match &place.style {
-            Style::Plain(text) => {
-                let is_one_line = self
-                    .rest_of_line(start)
-                    .is_some_and(|rest| rest.starts_with(text.as_str()));
-                match text.get(..offset) {
-                    Some(before) if is_one_line => shifted(start, before.chars().count()),
-                    _ => start,
-                }
-            }
-            Style::Quoted => {
-                // Up to the first escape the text in the file is the text itself.
-                let before = self
-                    .rest_of_line(start)
-                    .and_then(|rest| rest.get(1..=offset))
-                    .filter(|before| !before.contains(['\\', '\'']));
-                before.map_or(start, |before| shifted(start, before.chars().count() + 1))
-            }
-            Style::Literal(text) => self.mark_within_block(text, start, offset).unwrap_or(start),
-            Style::Other => start,
-        }
-    }
-
-    /// The lines of a block stand where it begins and below, indented.
-    fn mark_within_block(&self, text: &str, start: Mark, offset: usize) -> Option<Mark> {
-        let before = text.get(..offset)?;
-        let lines_before = before.matches('\n').count();
-        let line_start = before.rfind('\n').map_or(0, |at| at + 1);
-        let text_line = text.lines().nth(lines_before)?;
-        let line = start.line + lines_before;
-        let written = self.text.lines().nth(line - 1)?;
-        let indent = written.strip_suffix(text_line)?;
-        Some(Mark {
-            line,
-            column: indent.chars().count() + before[line_start..].chars().count() + 1,
-        })
-    }
-
-    fn rest_of_line(&self, mark: Mark) -> Option<&str> {
-        let line = self.text.lines().nth(mark.line.checked_sub(1)?)?;
-        let (start, _) = line.char_indices().nth(mark.column.checked_sub(1)?)?;
-        line.get(start..)
-    }
-}
-
-fn shifted(mark: Mark, columns: usize) -> Mark {
-    Mark {
-        line: mark.line,
-        column: mark.column + columns,
     }
 }
