@@ -101,6 +101,30 @@ impl Expression {
         .value(&self.root)
     }
 
+    /// The values of an expression of which each element can fail on its own: those of the list
+    /// that it is written as, else its one value. So a header that one candidate of a list reads
+    /// may be missing without taking the others along.
+    pub fn evaluate_alternatives<'a>(
+        &'a self,
+        variables: &'a dyn Variables,
+        budget: &mut Budget,
+    ) -> Vec<Result<Value<'a>, EvaluationError>> {
+        let nodes = match &self.root {
+            Node::List(nodes) => nodes,
+            node => std::slice::from_ref(node),
+        };
+        let mut values = Vec::with_capacity(nodes.len());
+        for node in nodes {
+            let mut evaluator = Evaluator {
+                variables,
+                budget: &mut *budget,
+                element: Value::Null,
+            };
+            values.push(evaluator.value(node));
+        }
+        values
+    }
+
     /// The value of an expression that has to be `true` or `false`.
     ///
     /// # Errors

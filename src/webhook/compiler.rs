@@ -1,0 +1,119 @@
+//! Compiles the texts of a type and collects what is wrong with them, each with its place.
+
+use crate::api::{FieldPath, ObjectReference, Problem};
+use crate::expression::{
+    CompileError, Expression, Path, Position, Scope, Template, TreeTemplate, check_literal,
+};
+
+/// Collects problems while a type is compiled.
+///
+/// Each method gives `None` after adding a problem; whoever gets one goes on with the next field,
+/// so that all problems are found at once.
+pub struct Compiler {
+    object: ObjectReference,
+    problems: Vec<Problem>,
+}
+
+impl Compiler {
+    /// Nothing is wrong yet with `object`.
+    pub fn new(object: ObjectReference) -> Self {
+        Self {
+            object,
+            problems: Vec::new(),
+        }
+    }
+
+    /// Everything found; errors and warnings.
+    pub fn into_problems(self) -> Vec<Problem> {
+        self.problems
+    }
+
+    /// An expression.
+    pub fn expression(
+        &mut self,
+        path: &FieldPath,
+        source: &str,
+        scope: &Scope,
+    ) -> Option<Expression> {
+        let compiled = Expression::compile(source, scope);
+        self.found(path, compiled)
+    }
+
+    /// An expression that may be absent.
+    pub fn optional(
+        &mut self,
+        path: &FieldPath,
+        source: Option<&crate::api::Expression>,
+        scope: &Scope,
+    ) -> Option<Expression> {
+        source.and_then(|source| self.expression(path, source, scope))
+    }
+
+    /// A template.
+    pub fn template(
+        &mut self,
+        path: &FieldPath,
+        source: &str,
+        scope: &Scope,
+        position: Position,
+    ) -> Option<Template> {
+        let compiled = Template::compile(source, scope, position);
+        self.found(path, compiled)
+    }
+
+    /// A JSON tree of templates.
+    pub fn tree(
+        &mut self,
+        path: &FieldPath,
+        tree: &serde_json::Value,
+        scope: &Scope,
+    ) -> Option<TreeTemplate> {
+        let compiled = TreeTemplate::compile(tree, scope);
+        self.found(path, compiled)
+    }
+
+    /// A path of `events.from`.
+    pub fn path(&mut self, path: &FieldPath, source: &str) -> Option<Path> {
+        self.found(path, Path::parse(source))
+    }
+
+    /// A text that is taken as it is.
+    pub fn literal(&mut self, path: &FieldPath, text: &str) {
+        self.found(path, check_literal(text));
+    }
+
+    fn found<T>(&mut self, path: &FieldPath, result: Result<T, CompileError>) -> Option<T> {
+        match result {
+            Ok(value) => Some(value),
+            Err(error) => {
+                let path = below(path, &error.pointer);
+                let problem = Problem::error(&self.object, path, error.message);
+                self.problems.push(problem.at(error.range.start));
+                None
+            }
+        }
+    }
+
+    /// An error at a field.
+    pub fn error(&mut self, path: &FieldPath, message: impl Into<String>) {
+        let problem = Problem::error(&self.object, path.clone(), message);
+        self.problems.push(problem);
+    }
+
+    /// Something that works, but probably not as it is meant.
+    pub fn warning(&mut self, path: &FieldPath, message: impl Into<String>) {
+        let problem = Problem::warning(&self.object, path.clone(), message);
+        self.problems.push(problem);
+    }
+}
+
+/// The field that a JSON pointer leads to.
+fn below(path: &FieldPath, pointer: &str) -> FieldPath {
+    pointer
+        .split('/')
+        .skip(1)
+        .fold(path.clone(), |path, name| match name.parse() {
+            Ok(index) => path.index(index),
+            Err(_) => path.field(&name.replace("~1", "/").replace("~0", "~")),
+        })
+}

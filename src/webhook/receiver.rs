@@ -1,0 +1,470 @@
+//! The whole way of a request, in the order in which the gateway must do things.
+//!
+//! Handshakes, method, authentication over the raw bytes, splitting, then each item on its own.
+//! Nothing here decides whether an event was seen before, and nothing is stored.
+
+use http::{Method, StatusCode};
+use jiff::Timestamp;
+
+use super::answer::Response;
+use super::authentication::{Authentication, Scopes, Trust};
+use super::compiler::Compiler;
+use super::customer::CustomerDirectory;
+use super::interpret::{Interpretation, Interpreter};
+use super::pool::Pool;
+use super::request::{Request, Unauthenticated, View};
+use super::split::{Item, SplitError, split};
+use super::variables::{Auth, Names};
+use super::verdict::{Accepted, AuthenticationFailure, ItemOutcome, Verdict};
+use crate::api::{self, FieldPath, ObjectReference, OnInvalid, Problem, Webhook};
+use crate::configuration::EventTypeEntry;
+use crate::expression::{Expression, Path, PathRoot, Scope};
+
+/// The methods that `Allow` names where a type lists none: those that real apps use.
+const DEFAULT_ALLOW: &str = "GET, POST, PUT, PATCH, DELETE";
+
+/// Most levels of `events.from`; no known app nests its events deeper than two.
+const MAX_LEVELS: usize = 8;
+
+/// One type, ready to receive: everything compiled once.
+#[derive(Debug)]
+pub struct Receiver {
+    methods: Option<Vec<Method>>,
+    allow: String,
+    max_body_bytes: u32,
+    max_events: u32,
+    handshakes: Vec<Handshake>,
+    authentication: Authentication,
+    paths: Vec<Path>,
+    interpreter: Interpreter,
+    respond: Option<Response>,
+    warnings: Vec<Problem>,
+}
+
+#[derive(Debug)]
+struct Handshake {
+    when: Expression,
+    authentication: Option<Authentication>,
+    respond: Response,
+}
+
+/// How far a request as a whole is trusted.
+enum Trusted {
+    /// For all its items.
+    Wholly(Auth),
+    /// Each item has to show it; these entries have failed already.
+    ByItem(Vec<AuthenticationFailure>),
+}
+
+impl Receiver {
+    /// Compiles a type. Keys may be missing: then requests that need them are answered 503.
+    ///
+    /// # Errors
+    /// All that is wrong with the type, each with its field and, inside a text, its place. Warnings
+    /// are among them.
+    pub fn compile(entry: &EventTypeEntry) -> Result<Self, Vec<Problem>> {
+        let mut compiler = Compiler::new(ObjectReference::new(
+            "AppEventType",
+            &entry.name.namespace,
+            &entry.name.name,
+        ));
+        let webhook = FieldPath::from("spec.webhook");
+        let Webhook {
+            methods,
+            max_body_bytes: _,
+            max_events: _,
+            authentication,
+            handshakes,
+            events: _,
+            respond,
+            deduplication: _,
+        } = &entry.webhook;
+        let methods = methods
+            .as_ref()
+            .map(|methods| compile_methods(&mut compiler, &webhook, methods));
+        let paths = compile_paths(&mut compiler, &webhook, entry);
+        let levels = paths.len();
+        let scopes = Scopes {
+            methods: with_levels(Scope::authentication(), levels),
+            digest_message: with_levels(Scope::digest_message(), levels),
+            require: with_levels(Scope::events(), levels),
+        };
+        let authentication = Authentication::compile(
+            &mut compiler,
+            &webhook.field("authentication"),
+            authentication,
+            entry,
+            &scopes,
+        );
+        let handshakes = handshakes
+            .iter()
+            .enumerate()
+            .filter_map(|(index, handshake)| {
+                let path = webhook.field("handshakes").index(index);
+                Handshake::compile(&mut compiler, &path, handshake, entry)
+            })
+            .collect();
+        let respond = respond.as_ref().map(|respond| {
+            let path = webhook.field("respond");
+            let default = StatusCode::ACCEPTED;
+            let response =
+                Response::compile(&mut compiler, &path, respond, &Scope::respond(), default);
+            if !response.is_success() {
+                compiler.error(
+                    &path.field("status"),
+                    "respond.status must be 200 to 299, because it tells the app that its events are safe",
+                );
+            }
+            response
+        });
+        let interpreter =
+            Interpreter::compile(&mut compiler, entry, &with_levels(Scope::events(), levels));
+        let problems = compiler.into_problems();
+        if problems.iter().any(Problem::is_error) {
+            return Err(problems);
+        }
+        let allow = match &methods {
+            None => DEFAULT_ALLOW.to_owned(),
+            Some(methods) => methods
+                .iter()
+                .map(Method::as_str)
+                .collect::<Vec<_>>()
+                .join(", "),
+        };
+        Ok(Self {
+            methods,
+            allow,
+            max_body_bytes: entry.webhook.max_body_bytes(),
+            max_events: entry.webhook.max_events(),
+            handshakes,
+            authentication,
+            paths,
+            interpreter,
+            respond,
+            warnings: problems,
+        })
+    }
+
+    /// What works, but probably not as it is meant; keys that cannot be decoded among it.
+    #[must_use]
+    pub fn warnings(&self) -> &[Problem] {
+        &self.warnings
+    }
+
+    /// The largest body in bytes, also after decompression.
+    #[must_use]
+    pub fn max_body_bytes(&self) -> u32 {
+        self.max_body_bytes
+    }
+
+    /// What becomes of a request. `now` is when it arrived; `ids` makes ids for events that carry none.
+    pub fn receive(
+        &self,
+        request: &Request,
+        now: Timestamp,
+        customers: &dyn CustomerDirectory,
+        ids: &mut dyn FnMut() -> String,
+    ) -> Verdict {
+        let view = View::new(request);
+        let size = request.body.len().max(request.raw_body.len());
+        let mut pool = Pool::new(size, self.max_body_bytes);
+        if let Some(verdict) = self.shake_hands(&view, &mut pool, now) {
+            return verdict;
+        }
+        if !self.allows(&request.method) {
+            return Verdict::MethodNotAllowed {
+                allow: self.allow.clone(),
+            };
+        }
+        let names = Names::new(&view, &view);
+        let by_item = self.authentication.has_per_item();
+        let trusted = match self.authentication.check_request(names, &mut pool, now) {
+            Trust::Passed(auth) => Trusted::Wholly(auth),
+            Trust::Failed(failures) | Trust::KeyMissing(failures) if by_item => {
+                Trusted::ByItem(failures)
+            }
+            Trust::Failed(failures) => return Verdict::Unauthenticated(failures),
+            Trust::KeyMissing(failures) => return Verdict::KeyMissing(failures),
+        };
+        let limit = self.max_events as usize;
+        let items = match split(&view, &self.paths, limit, self.interpreter.reads_items()) {
+            Ok(items) => items,
+            Err(SplitError::TooMany) => return Verdict::TooManyEvents,
+            Err(SplitError::Malformed) => {
+                return self.malformed(&view, &trusted, &mut pool, now, customers, ids);
+            }
+        };
+        self.take(&view, &items, &trusted, &mut pool, now, customers, ids)
+    }
+
+    fn shake_hands(&self, view: &View<'_>, pool: &mut Pool, now: Timestamp) -> Option<Verdict> {
+        let early = Unauthenticated(view);
+        let names = Names::new(view, &early);
+        let matches = |pool: &mut Pool, handshake: &Handshake| {
+            pool.evaluate(|budget| handshake.when.evaluate_bool(&names, budget))
+                .unwrap_or(false)
+        };
+        let index = self
+            .handshakes
+            .iter()
+            .position(|handshake| matches(pool, handshake))?;
+        let handshake = &self.handshakes[index];
+        let authentication = handshake
+            .authentication
+            .as_ref()
+            .unwrap_or(&self.authentication);
+        Some(
+            match authentication.check_request(Names::new(view, view), pool, now) {
+                Trust::Failed(failures) => Verdict::Unauthenticated(failures),
+                Trust::KeyMissing(failures) => Verdict::KeyMissing(failures),
+                Trust::Passed(_) => match handshake.respond.render(&names, pool) {
+                    Ok(answer) => Verdict::Handshake(answer),
+                    Err(reason) => Verdict::HandshakeFailed {
+                        handshake: index,
+                        reason,
+                    },
+                },
+            },
+        )
+    }
+
+    fn allows(&self, method: &Method) -> bool {
+        match &self.methods {
+            None => *method != Method::HEAD && *method != Method::OPTIONS,
+            Some(methods) => methods.contains(method),
+        }
+    }
+
+    fn malformed(
+        &self,
+        view: &View<'_>,
+        trusted: &Trusted,
+        pool: &mut Pool,
+        now: Timestamp,
+        customers: &dyn CustomerDirectory,
+        ids: &mut dyn FnMut() -> String,
+    ) -> Verdict {
+        let auth = match trusted {
+            // What is not even an event, from somebody who showed nothing, is not kept.
+            Trusted::Wholly(auth) if auth.method != "none" => auth,
+            _ => return Verdict::MalformedBody,
+        };
+        if self.interpreter.on_invalid() == OnInvalid::Reject {
+            return Verdict::MalformedBody;
+        }
+        let mut context = Interpretation::new(view, pool, now, customers, ids);
+        let outcome = self
+            .interpreter
+            .malformed(&Item::unread(view), &mut context);
+        self.accepted(view, vec![outcome], auth, pool)
+    }
+
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "the one place where all of a request meets"
+    )]
+    fn take(
+        &self,
+        view: &View<'_>,
+        items: &[Item],
+        trusted: &Trusted,
+        pool: &mut Pool,
+        now: Timestamp,
+        customers: &dyn CustomerDirectory,
+        ids: &mut dyn FnMut() -> String,
+    ) -> Verdict {
+        let mut context = Interpretation::new(view, pool, now, customers, ids);
+        let mut outcomes = Vec::with_capacity(items.len());
+        let mut first_auth = None;
+        let mut failures = Vec::new();
+        for (index, item) in items.iter().enumerate() {
+            let checked;
+            let auth = match trusted {
+                Trusted::Wholly(auth) => auth,
+                Trusted::ByItem(_) => {
+                    let names = Names::new(view, view).with_item(item);
+                    match self.authentication.check_item(names, context.pool, now) {
+                        Trust::Passed(auth) => {
+                            checked = auth;
+                            &checked
+                        }
+                        Trust::Failed(causes) => {
+                            if failures.is_empty() {
+                                failures = causes;
+                            }
+                            outcomes.push(ItemOutcome::Refused);
+                            continue;
+                        }
+                        // Our own fault must not make the others final: the sender tries all again.
+                        Trust::KeyMissing(causes) => return Verdict::KeyMissing(causes),
+                    }
+                }
+            };
+            if first_auth.is_none() {
+                first_auth = Some(auth.clone());
+            }
+            match self
+                .interpreter
+                .interpret(view, item, index, auth, &mut context)
+            {
+                Ok(outcome) => outcomes.push(outcome),
+                Err(_) => return Verdict::TooManyEvents,
+            }
+        }
+        if let Some(rejection) = context.into_rejection() {
+            return Verdict::Rejected(rejection);
+        }
+        if !items.is_empty() && first_auth.is_none() {
+            if let Trusted::ByItem(causes) = trusted {
+                failures.splice(0..0, causes.iter().cloned());
+            }
+            return Verdict::Unauthenticated(failures);
+        }
+        let auth = match (first_auth, trusted) {
+            (Some(auth), _) => auth,
+            (None, Trusted::Wholly(auth)) => auth.clone(),
+            (None, Trusted::ByItem(_)) => Auth::nothing(),
+        };
+        self.accepted(view, outcomes, &auth, pool)
+    }
+
+    fn accepted(
+        &self,
+        view: &View<'_>,
+        items: Vec<ItemOutcome>,
+        auth: &Auth,
+        pool: &mut Pool,
+    ) -> Verdict {
+        let names = Names::new(view, view).with_auth(auth);
+        let (answer, answer_failure) = match &self.respond {
+            None => (None, None),
+            Some(respond) => match respond.render(&names, pool) {
+                Ok(answer) => (Some(answer), None),
+                // The events are good: an answer that cannot be rendered must not lose them.
+                Err(reason) => (Some(respond.bare()), Some(reason)),
+            },
+        };
+        Verdict::Accepted(Accepted {
+            items,
+            answer,
+            answer_failure,
+        })
+    }
+}
+
+impl Handshake {
+    fn compile(
+        compiler: &mut Compiler,
+        path: &FieldPath,
+        spec: &api::Handshake,
+        entry: &EventTypeEntry,
+    ) -> Option<Self> {
+        const NO_ITEM: &str =
+            "a handshake is answered before the request is split: there is no `item`";
+        let api::Handshake {
+            when,
+            authentication,
+            respond,
+        } = spec;
+        let scope = Scope::handshake();
+        let when = compiler.expression(&path.field("when"), when, &scope);
+        let without_items =
+            |scope: Scope| scope.without("item", NO_ITEM).without("parent", NO_ITEM);
+        let scopes = Scopes {
+            methods: without_items(Scope::authentication()),
+            digest_message: without_items(Scope::digest_message()),
+            require: without_items(Scope::events()),
+        };
+        let authentication = authentication.as_ref().map(|entries| {
+            let path = path.field("authentication");
+            Authentication::compile(compiler, &path, entries, entry, &scopes)
+        });
+        let respond = Response::compile(
+            compiler,
+            &path.field("respond"),
+            respond,
+            &scope,
+            StatusCode::OK,
+        );
+        Some(Self {
+            when: when?,
+            authentication,
+            respond,
+        })
+    }
+}
+
+fn compile_methods(
+    compiler: &mut Compiler,
+    webhook: &FieldPath,
+    methods: &[String],
+) -> Vec<Method> {
+    let path = webhook.field("methods");
+    if methods.is_empty() {
+        compiler.error(&path, "name at least one method");
+    }
+    let mut compiled = Vec::new();
+    for (index, method) in methods.iter().enumerate() {
+        match Method::from_bytes(method.as_bytes()) {
+            Ok(parsed) if !method.bytes().any(|byte| byte.is_ascii_lowercase()) => {
+                compiled.push(parsed)
+            }
+            _ => compiler.error(
+                &path.index(index),
+                "this is no method; methods are written in capitals",
+            ),
+        }
+    }
+    compiled
+}
+
+fn compile_paths(
+    compiler: &mut Compiler,
+    webhook: &FieldPath,
+    entry: &EventTypeEntry,
+) -> Vec<Path> {
+    let path = webhook.field("events").field("from");
+    let Some(from) = &entry.webhook.events.from else {
+        return Vec::new();
+    };
+    let sources = from.as_slice();
+    if sources.is_empty() || sources.len() > MAX_LEVELS {
+        compiler.error(&path, "write one path, or a list of 1 to 8");
+        return Vec::new();
+    }
+    let mut compiled = Vec::new();
+    for (index, source) in sources.iter().enumerate() {
+        let path = match from {
+            api::Paths::One(_) => path.clone(),
+            api::Paths::Many(_) => path.index(index),
+        };
+        let Some(parsed) = compiler.path(&path, source) else {
+            continue;
+        };
+        match (index, parsed.root()) {
+            (0, PathRoot::Item) => {
+                compiler.error(&path, "the first path begins with request.body");
+            }
+            (1.., PathRoot::Body) => {
+                compiler.error(
+                    &path,
+                    "a further path begins with item, the element of the path before",
+                );
+            }
+            _ => {}
+        }
+        compiled.push(parsed);
+    }
+    compiled
+}
+
+/// `parent` exists with more than one level only.
+fn with_levels(scope: Scope, levels: usize) -> Scope {
+    match levels {
+        0 | 1 => scope.without(
+            "parent",
+            "`parent` is the element around `item`: it needs a second path in events.from",
+        ),
+        _ => scope,
+    }
+}
