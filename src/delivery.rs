@@ -15,6 +15,7 @@
 mod backoff;
 mod burial;
 mod engine;
+pub mod dead_letters;
 mod filter;
 mod history;
 mod items;

@@ -1,6 +1,7 @@
 //! The address guard: every spelling of every kind of forbidden address.
 
 use futures_util::FutureExt;
+use tokio::io::AsyncReadExt;
 use url::Url;
 
 use super::*;
@@ -245,4 +246,57 @@ fn the_proxy_is_read_from_variables_and_its_password_is_never_shown() {
         Err(UrlRefused::Proxy)
     );
     assert_eq!(outbound.check(AddressPolicy::AllowPrivate, &url), Ok(()));
+}
+
+#[tokio::test]
+async fn only_public_https_requests_pass_through_the_proxy() {
+    let proxy = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = proxy.local_addr().unwrap().port();
+    let lookup: Lookup = Arc::new(|host| {
+        let found = match host.as_str() {
+            "proxy.internal" => vec!["127.0.0.1".parse().unwrap()],
+            _ => vec!["10.255.255.1".parse().unwrap()],
+        };
+        Box::pin(async move { Ok(found) })
+    });
+    let settings = ProxySettings::new(
+        &format!("http://user:hunter2@proxy.internal:{port}"),
+        "direct.example,.svc",
+    );
+    let outbound = Outbound::with_lookup(lookup, Some(settings.unwrap()));
+    // The head of what the proxy is asked, or nothing.
+    let check = async |policy, url: &str, expected: Option<&str>| {
+        let client = outbound.client(policy, &Tls::default()).unwrap();
+        let limit = Duration::from_millis(300);
+        let request = tokio::spawn(client.get(url).timeout(limit).send());
+        let asked = tokio::time::timeout(limit, async {
+            let (mut stream, _) = proxy.accept().await.unwrap();
+            let mut head = vec![0; 1024];
+            let length = stream.read(&mut head).await.unwrap();
+            String::from_utf8(head[..length].to_vec()).unwrap()
+        })
+        .await;
+        let line = asked.as_ref().ok().and_then(|head| head.lines().next());
+        assert_eq!(line, expected, "{url}");
+        if let Ok(head) = &asked {
+            // user:hunter2
+            let basic = "Proxy-Authorization: Basic dXNlcjpodW50ZXIy";
+            assert!(
+                head.lines().any(|line| line.eq_ignore_ascii_case(basic)),
+                "{head}"
+            );
+        }
+        assert!(request.await.unwrap().is_err());
+    };
+    use AddressPolicy::{AllowPrivate, PublicOnly};
+    check(
+        PublicOnly,
+        "https://orders.example/",
+        Some("CONNECT orders.example:443 HTTP/1.1"),
+    )
+    .await;
+    check(PublicOnly, "http://orders.example/", None).await;
+    check(PublicOnly, "https://direct.example/", None).await;
+    check(PublicOnly, "https://invoicing.shop.svc/", None).await;
+    check(AllowPrivate, "https://orders.example/", None).await;
 }
