@@ -14,8 +14,8 @@
 
 mod backoff;
 mod burial;
-mod engine;
 pub mod dead_letters;
+mod engine;
 mod filter;
 mod history;
 mod items;

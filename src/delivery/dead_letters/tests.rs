@@ -1,12 +1,14 @@
 //! Dead letters on a real folder: kept through crashes, bounded, listed and removed.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use tempfile::TempDir;
 
 use super::*;
-use crate::event::{CustomerKey, Event, Reason};
+use crate::event::{
+    Attributes, CustomerKey, DeadLetterVerdict, Event, ObjectName, Reason, ReasonCode,
+};
 use crate::event_log::FileStorage;
 
 const DAY: u64 = 24 * 60 * 60;
