@@ -21,14 +21,19 @@ mod operators;
 mod parse;
 mod path;
 mod pattern;
+mod references;
 mod scope;
+mod suggestion;
 mod template;
+#[cfg(test)]
+mod tests;
 mod value;
 
 pub use budget::{BYTES_PER_BODY_BYTE, Budget, STEPS};
 pub use error::{CompileError, EvaluationError};
 pub use path::{Path, PathRoot};
-pub use scope::{Member, References, Scope, Shape};
+pub use references::References;
+pub use scope::{Member, Scope, Shape};
 pub use template::{Position, Template, TreeTemplate, check_literal};
 pub use value::{Binary, Constant, Entries, Key, Kind, List, Map, Object, Text, Value};
 

@@ -11,8 +11,8 @@ use cel::IdedExpr;
 use cel::parser::PrattParser;
 use cel::parser::pratt_parser::{Lexer, TokenKind};
 
+use super::MAX_CHARACTERS;
 use super::error::CompileError;
-use super::{MAX_CHARACTERS, scope};
 
 /// More tokens than any readable expression of 2,048 characters has. Bounds the
 /// depth of chains, which the parser does not count as nesting.
@@ -98,11 +98,7 @@ fn syntax_error(source: &str, errors: &cel::ParseErrors) -> CompileError {
         .map(str::len)
         .sum();
     let start = (before + column.max(1) as usize - 1).min(source.len());
-    let length = source
-        .get(start..)
-        .and_then(|rest| rest.chars().next())
-        .map_or(0, char::len_utf8);
-    CompileError::new(message, whole_characters(source, start..start + length))
+    CompileError::new(message, character_at(source, start))
 }
 
 /// The bytes that node `id` of the parsed source is written in, as far as the parser knows.
@@ -169,6 +165,15 @@ fn with_name(source: &str, range: Range<usize>) -> Range<usize> {
     }
 }
 
+/// The bytes of the character at `start`, none at the end.
+pub(super) fn character_at(source: &str, start: usize) -> Range<usize> {
+    let length = source
+        .get(start..)
+        .and_then(|rest| rest.chars().next())
+        .map_or(0, char::len_utf8);
+    whole_characters(source, start..start + length)
+}
+
 fn whole_characters(source: &str, range: Range<usize>) -> Range<usize> {
     let mut start = range.start.min(source.len());
     while !source.is_char_boundary(start) {
@@ -179,10 +184,4 @@ fn whole_characters(source: &str, range: Range<usize>) -> Range<usize> {
         end += 1;
     }
     start..end
-}
-
-/// A name that could have been meant, as an ending of an error message.
-pub(super) fn suggestion<'c>(name: &str, candidates: impl Iterator<Item = &'c str>) -> String {
-    scope::closest(name, candidates)
-        .map_or_else(String::new, |close| format!("; did you mean `{close}`?"))
 }

@@ -4,7 +4,7 @@
 //! be a place in the request's bytes, which the value of an expression is not.
 
 use super::error::CompileError;
-use super::scope::closest;
+use super::suggestion::closest;
 
 /// What a path begins at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -7,6 +7,8 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
+use super::suggestion::closest;
+
 /// What is known of a variable's or field's value when an expression is compiled.
 #[derive(Debug, Clone)]
 pub enum Shape {
@@ -308,44 +310,6 @@ fn unknown(parents: &[Arc<str>], name: &str, members: &[Member]) -> String {
     message
 }
 
-/// The candidate that was probably meant: at most two letters off, or a third of a short name.
-pub(super) fn closest<'c>(
-    name: &str,
-    candidates: impl Iterator<Item = &'c str>,
-) -> Option<&'c str> {
-    let limit = (name.chars().count() / 3).clamp(1, 2);
-    candidates
-        .map(|candidate| {
-            (
-                distance(&name.to_lowercase(), &candidate.to_lowercase()),
-                candidate,
-            )
-        })
-        .filter(|(distance, _)| *distance <= limit)
-        .min_by_key(|(distance, _)| *distance)
-        .map(|(_, candidate)| candidate)
-}
-
-/// Edit distance, where swapping two neighbours counts once.
-fn distance(left: &str, right: &str) -> usize {
-    let left: Vec<char> = left.chars().take(64).collect();
-    let right: Vec<char> = right.chars().take(64).collect();
-    let mut rows = vec![(0..=right.len()).collect::<Vec<usize>>()];
-    for i in 1..=left.len() {
-        let mut row = vec![i];
-        for j in 1..=right.len() {
-            let replaced = rows[i - 1][j - 1] + usize::from(left[i - 1] != right[j - 1]);
-            let mut best = replaced.min(rows[i - 1][j] + 1).min(row[j - 1] + 1);
-            if i > 1 && j > 1 && left[i - 1] == right[j - 2] && left[i - 2] == right[j - 1] {
-                best = best.min(rows[i - 2][j - 2] + 1);
-            }
-            row.push(best);
-        }
-        rows.push(row);
-    }
-    rows[left.len()][right.len()]
-}
-
 fn request() -> Member {
     let scalar = |name| Member::new(name, Shape::Scalar);
     Member::new(
@@ -362,47 +326,4 @@ fn request() -> Member {
             scalar("contentType"),
         ]),
     )
-}
-
-/// Which variables and fields an expression names.
-#[derive(Debug, Clone, Default)]
-pub struct References {
-    paths: Vec<Vec<Arc<str>>>,
-}
-
-impl References {
-    /// Whether the expression can read what `path` leads to: it names it, a
-    /// part of it, or the whole that it is a part of.
-    #[must_use]
-    pub fn mentions(&self, path: &[&str]) -> bool {
-        self.paths.iter().any(|named| {
-            named
-                .iter()
-                .zip(path)
-                .all(|(left, right)| **left == **right)
-        })
-    }
-
-    /// Every path that is named, each beginning with a variable.
-    pub fn paths(&self) -> impl Iterator<Item = &[Arc<str>]> {
-        self.paths.iter().map(Vec::as_slice)
-    }
-
-    /// Whether no variable is named: the result is always the same.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.paths.is_empty()
-    }
-
-    pub(super) fn add(&mut self, path: Vec<Arc<str>>) {
-        if !self.paths.contains(&path) {
-            self.paths.push(path);
-        }
-    }
-
-    pub(super) fn extend(&mut self, other: &Self) {
-        for path in &other.paths {
-            self.add(path.clone());
-        }
-    }
 }

@@ -18,7 +18,7 @@ use self::scan::Part;
 use self::url::UrlRule;
 use super::error::CompileError;
 use super::functions::display;
-use super::scope::References;
+use super::references::References;
 use super::value::{Binary, Text, Value};
 use super::{Budget, EvaluationError, Expression, Scope, Variables, lower, parse};
 
@@ -105,7 +105,11 @@ impl Template {
                         && let Some(found) = text.find(is_forbidden_in_header)
                     {
                         let message = "a header holds no line breaks and no control characters";
-                        return Err(CompileError::new(message, start..start + found + 1));
+                        let start = (start + found).min(source.len());
+                        return Err(CompileError::new(
+                            message,
+                            parse::character_at(source, start),
+                        ));
                     }
                     Piece::Literal(text.into())
                 }

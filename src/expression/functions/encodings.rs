@@ -112,6 +112,9 @@ pub(super) fn url_decode<'a>(arguments: &[Value<'a>], budget: &mut Budget) -> An
     }
 }
 
+/// Longer URLs are not read: turning a long international name into ASCII takes quadratic time.
+const MAX_URL: usize = 8 * 1024;
+
 /// The host of a URL, lower case, without port.
 pub(super) fn url_host<'a>(arguments: &[Value<'a>], budget: &mut Budget) -> Answer<'a> {
     let text = text_of(&arguments[0], "url.host", budget)?;

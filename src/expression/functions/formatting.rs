@@ -4,6 +4,9 @@ use super::{Answer, conversions};
 use crate::expression::value::{Text, Value};
 use crate::expression::{Budget, EvaluationError, json};
 
+/// Steps for a number with a fraction: its exact decimal form takes some microseconds.
+const STEPS_PER_FLOAT: usize = 20;
+
 /// Digits after the point at most. A larger precision would make text out of nothing.
 const MAX_PRECISION: usize = 100;
 
@@ -73,6 +76,9 @@ fn verb_text(
     budget: &mut Budget,
 ) -> Result<(), EvaluationError> {
     let wrong = || EvaluationError::wrong_type("format");
+    if matches!(verb, 'f' | 'e') {
+        budget.steps(STEPS_PER_FLOAT)?;
+    }
     match (verb, value) {
         ('s', Value::List(_) | Value::Map(_)) => {
             let mut text = Vec::new();

@@ -3,7 +3,7 @@
 use serde_json::Value as Json;
 
 use super::{Position, Template};
-use crate::expression::scope::References;
+use crate::expression::references::References;
 use crate::expression::{Budget, CompileError, EvaluationError, Scope, Variables};
 
 /// Arrays and objects inside one another, as many as JSON from outside may have.

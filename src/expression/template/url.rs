@@ -7,6 +7,7 @@
 
 use super::scan::Part;
 use crate::expression::functions::RESERVED;
+use crate::expression::parse::character_at;
 use crate::expression::{CompileError, EvaluationError};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,7 +45,7 @@ pub(super) fn rules(source: &str, parts: &[Part]) -> Result<Vec<UrlRule>, Compil
         .find(|scheme| first.starts_with(scheme));
     let Some(scheme) = scheme else {
         let message = "a URL begins with https:// or http://, or is one placeholder";
-        return Err(CompileError::new(message, 0..source.len().min(1)));
+        return Err(CompileError::new(message, character_at(source, 0)));
     };
     let mut place = In::Host;
     let mut rules = Vec::new();
@@ -153,8 +154,16 @@ fn is_hostname(text: &str) -> bool {
         })
 }
 
+/// Longer URLs are refused: servers refuse them too, and reading a long international host takes quadratic time.
+const MAX_URL: usize = 8 * 1024;
+
 /// The rendered whole: still a URL of a host, and no value climbed up its path.
 pub(super) fn check(url: &str) -> Result<(), EvaluationError> {
+    if url.len() > MAX_URL {
+        return Err(EvaluationError::NotRenderable {
+            reason: "with these values the URL is longer than 8 KiB",
+        });
+    }
     let parsed = url::Url::parse(url).map_err(|_| EvaluationError::NotRenderable {
         reason: "with these values it is not a URL",
     })?;
