@@ -5,7 +5,6 @@
 //! are not finite as text. Reading refuses nesting deeper than 128.
 
 use std::fmt;
-use std::io::Write;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -194,10 +193,9 @@ fn write_text(text: &str, out: &mut Vec<u8>, budget: &mut Budget) -> Result<(), 
     let before = out.len();
     // Control characters take six bytes each; what was really written is charged after.
     budget.bytes(text.len())?;
-    // Writing a text to memory has no way to fail.
-    if serde_json::to_writer(&mut *out, text).is_err() {
-        let _ = out.write_all(b"\"\"");
-    }
+    serde_json::to_writer(&mut *out, text).map_err(|_| EvaluationError::NotRenderable {
+        reason: "a text cannot be written as JSON",
+    })?;
     budget.bytes((out.len() - before).saturating_sub(text.len()))
 }
 

@@ -266,8 +266,7 @@ impl<'a> Value<'a> {
 /// `value` as an int, where nothing is lost.
 pub(super) fn exact_int(value: f64) -> Option<i64> {
     // 2^63 itself is one past the largest int.
-    (value >= -9_223_372_036_854_775_808.0
-        && value < 9_223_372_036_854_775_808.0
+    ((-9_223_372_036_854_775_808.0..9_223_372_036_854_775_808.0).contains(&value)
         && value.fract() == 0.0)
         .then_some(value as i64)
 }

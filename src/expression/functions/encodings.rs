@@ -118,6 +118,9 @@ const MAX_URL: usize = 8 * 1024;
 /// The host of a URL, lower case, without port.
 pub(super) fn url_host<'a>(arguments: &[Value<'a>], budget: &mut Budget) -> Answer<'a> {
     let text = text_of(&arguments[0], "url.host", budget)?;
+    if text.len() > MAX_URL {
+        return Err(EvaluationError::invalid("the URL is longer than 8 KiB"));
+    }
     let parsed =
         url::Url::parse(text).map_err(|_| EvaluationError::invalid("the text is not a URL"))?;
     match parsed.host_str() {

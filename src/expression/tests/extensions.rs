@@ -230,6 +230,10 @@ fn formats_are_read_and_written() {
         ("url.decode('%ff')", "UTF-8"),
         ("url.host('nothing')", "not a URL"),
         ("url.host('data:x')", "no host"),
+        (
+            "url.host('https://' + lists.range(900).map(n, 'aaaaaaaaaa').join())",
+            "longer than 8 KiB",
+        ),
         ("kv('a=b', '')", "separator"),
         ("hex(1)", "`hex` cannot"),
     ]);
