@@ -62,7 +62,7 @@ where
     Status: JsonSchema,
 {
     let mut definition = Resource::crd();
-    let spec = schema_of::<Spec>();
+    let mut spec = schema_of::<Spec>();
     let mut status = schema_of::<Status>();
     if let Some(status) = status.as_object_mut() {
         status.insert(
@@ -70,12 +70,17 @@ where
             json!("What became of the object."),
         );
     }
-    let schema = json!({
+    let mut schema = json!({
         "description": spec.get("description").cloned().unwrap_or_default(),
         "type": "object",
-        "required": ["spec"],
-        "properties": {"spec": spec, "status": status},
     });
+    if spec.get("required").is_some() {
+        schema["required"] = json!(["spec"]);
+    } else {
+        // Nothing has to be written in it, so it need not be written itself.
+        spec["default"] = json!({});
+    }
+    schema["properties"] = json!({"spec": spec, "status": status});
     for version in &mut definition.spec.versions {
         version.schema = Some(CustomResourceValidation {
             open_api_v3_schema: published(&schema),

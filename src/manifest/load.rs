@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use serde::de::DeserializeOwned;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::{
     document::{self, Fault},
@@ -319,6 +319,10 @@ struct Refused {
 fn typed<T: DeserializeOwned>(node: &Node, namespace: &str) -> Result<T, Refused> {
     let mut value = node.to_value();
     value["metadata"]["namespace"] = Value::from(namespace);
+    if value.get("spec").is_none() {
+        // The schema has said that it may be left out.
+        value["spec"] = Value::Object(Map::new());
+    }
     serde_json::from_value(value).map_err(|error| Refused {
         path: FieldPath::root(),
         mark: node.mark,

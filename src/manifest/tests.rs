@@ -409,3 +409,19 @@ fn what_is_not_text_cannot_be_read() {
     fs::write(folder.path().join("a.yaml"), b"a: \xff\n").unwrap();
     assert_eq!(read_paths([folder.path()]).errors.len(), 1);
 }
+
+#[test]
+fn every_example_is_right() {
+    let examples = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("examples");
+    let read = read_paths([examples]);
+    assert!(read.errors.is_empty() && !read.sources.is_empty());
+    for source in read.sources {
+        let found: Vec<_> = source
+            .load()
+            .problems
+            .iter()
+            .map(ToString::to_string)
+            .collect();
+        assert_eq!(found, Vec::<String>::new(), "{}", source.path.display());
+    }
+}
