@@ -7,3 +7,8 @@
 )]
 
 mod support;
+
+/// One file per promise.
+mod promises {
+    mod wrong_requests;
+}

@@ -19,6 +19,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::bounds::Bounds;
 use super::problem::Problem;
+use super::workers::Workers;
 
 /// A body in memory, and its share of the memory for bodies until it is dropped.
 #[derive(Debug)]
@@ -114,6 +115,7 @@ pub async fn read<B>(
     headers: &HeaderMap,
     most: usize,
     memory: &BodyMemory,
+    workers: &Workers,
     bounds: &Bounds,
 ) -> Result<ReadBody, BodyError>
 where
@@ -164,7 +166,7 @@ where
         Coding::Identity => raw.clone(),
         Coding::Gzip => {
             let room = memory.take(most, start + bounds.body_timeout).await?;
-            let content = decompress(raw.clone(), most).await?;
+            let content = decompress(raw.clone(), most, workers).await?;
             merge(&mut held, shrunk(room, content.len()));
             content
         }
@@ -274,8 +276,8 @@ fn coding(headers: &HeaderMap) -> Coding {
     coding
 }
 
-/// On a thread for such work: a small body can decompress to a large one.
-async fn decompress(raw: Bytes, most: usize) -> Result<Bytes, BodyError> {
+/// Among the workers: a small body can decompress to a large one.
+async fn decompress(raw: Bytes, most: usize, workers: &Workers) -> Result<Bytes, BodyError> {
     let work = move || {
         let mut content = Vec::with_capacity((raw.len() * 4).min(most));
         let mut decoder = flate2::bufread::MultiGzDecoder::new(&raw[..]).take(most as u64 + 1);
@@ -287,11 +289,7 @@ async fn decompress(raw: Bytes, most: usize) -> Result<Bytes, BodyError> {
         }
         Ok(content.into())
     };
-    match tokio::task::spawn_blocking(work).await {
-        Ok(result) => result,
-        // Only a runtime that is going down does not run it.
-        Err(_) => Err(BodyError::NoMemory),
-    }
+    workers.run(work).await.unwrap_or(Err(BodyError::NoMemory))
 }
 
 fn merge(held: &mut Option<OwnedSemaphorePermit>, more: Option<OwnedSemaphorePermit>) {

@@ -40,7 +40,7 @@ pub trait Serve: Send + Sync + 'static {
     ///
     /// # Errors
     /// When there is no place, in all or for this client.
-    fn admit(&self, peer: IpAddr) -> Result<Option<Place>, Full>;
+    fn admit(&self, peer: IpAddr) -> Result<Place, Full>;
 
     /// Answers a request.
     fn answer(

@@ -36,7 +36,15 @@ async fn read_from<B>(
 where
     B: Body<Data = Bytes> + Unpin,
 {
-    read(&mut body, headers, MOST, memory, &Bounds::default()).await
+    read(
+        &mut body,
+        headers,
+        MOST,
+        memory,
+        &Workers::for_all_cores(),
+        &Bounds::default(),
+    )
+    .await
 }
 
 fn full(content: impl Into<Bytes>) -> Full<Bytes> {
@@ -179,7 +187,15 @@ async fn a_body_that_stands_still_or_trickles_is_given_up() {
             ))
         });
         let mut body = Box::pin(StreamBody::new(pieces));
-        let result = read(&mut body, &HeaderMap::new(), 900_000, &memory, &bounds).await;
+        let result = read(
+            &mut body,
+            &HeaderMap::new(),
+            900_000,
+            &memory,
+            &Workers::for_all_cores(),
+            &bounds,
+        )
+        .await;
         assert_eq!(result.unwrap_err(), BodyError::TooSlow);
         let sent = sent.load(Ordering::Relaxed);
         assert!(
@@ -205,7 +221,15 @@ async fn memory_for_bodies_is_waited_for_and_then_refused() {
         ..Bounds::default()
     };
     let mut body = full("12345678");
-    let refused = read(&mut body, &HeaderMap::new(), MOST, &memory, &impatient).await;
+    let refused = read(
+        &mut body,
+        &HeaderMap::new(),
+        MOST,
+        &memory,
+        &Workers::for_all_cores(),
+        &impatient,
+    )
+    .await;
     assert_eq!(refused.unwrap_err(), BodyError::NoMemory);
     let second = tokio::spawn({
         let memory = memory.clone();

@@ -1,0 +1,477 @@
+//! The lists of the admin API: `{"items": […], "next": …}`, at most 1,000 a page.
+//!
+//! Names are written `namespace/name`, as `kubectl` writes them. Payloads are shown for one dead
+//! letter at a time and nowhere else.
+
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Path, Query, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Json, Response};
+use base64::Engine as _;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use super::super::problem::Problem;
+use super::super::snapshot::ServedType;
+use super::{Admin, refused};
+use crate::delivery::dead_letters::{self, DeadLetterId};
+use crate::delivery::{Cursor, EventItem, EventQuery, ReplayRequest};
+use crate::event::{Attributes, DeadLetterVerdict, ExtensionValue, ObjectName, Reason, ReasonCode};
+
+/// Items of one page at most, and how many it has where nothing is asked for.
+const MOST: usize = 1_000;
+const USUAL: usize = 100;
+
+/// What can be asked of a list. Parts that do not go with a list are refused there.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Asked {
+    limit: Option<usize>,
+    after: Option<String>,
+    event_type: Option<String>,
+    subscription: Option<String>,
+    customer: Option<String>,
+    id: Option<String>,
+    reason: Option<String>,
+    from: Option<Timestamp>,
+    until: Option<Timestamp>,
+    order: Option<Order>,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Order {
+    Newest,
+    Oldest,
+}
+
+type AskedQuery = Result<Query<Asked>, QueryRejection>;
+
+/// One page of a list.
+#[derive(Debug, Serialize)]
+struct Page<Item> {
+    items: Vec<Item>,
+    next: Option<String>,
+}
+
+/// A refusal of what was asked, to be returned with `?`.
+pub struct Unanswerable(Problem);
+
+impl Unanswerable {
+    /// 400 with a sentence.
+    pub fn asked(detail: impl Into<String>) -> Self {
+        Self(Problem::new(StatusCode::BAD_REQUEST, detail.into()))
+    }
+
+    fn absent(detail: &'static str) -> Self {
+        Self(Problem::new(StatusCode::NOT_FOUND, detail))
+    }
+
+    /// 503: reading or storing failed; the message is ours.
+    pub fn failed(error: impl fmt::Display) -> Self {
+        tracing::error!(%error, "the admin API could not answer");
+        Self(Problem::unavailable(
+            "the storage could not be read or written; see the log",
+        ))
+    }
+}
+
+impl IntoResponse for Unanswerable {
+    fn into_response(self) -> Response {
+        refused(self.0)
+    }
+}
+
+impl Asked {
+    fn read(query: AskedQuery) -> Result<Self, Unanswerable> {
+        match query {
+            Ok(Query(asked)) => Ok(asked),
+            Err(rejection) => Err(Unanswerable::asked(rejection.body_text())),
+        }
+    }
+
+    fn limit(&self) -> usize {
+        self.limit.unwrap_or(USUAL).clamp(1, MOST)
+    }
+
+    fn after<T: FromStr>(&self) -> Result<Option<T>, Unanswerable> {
+        let parse = |text: &String| {
+            text.parse()
+                .map_err(|_| Unanswerable::asked("`after` is not what a list gave as `next`"))
+        };
+        self.after.as_ref().map(parse).transpose()
+    }
+
+    /// Refuses parts that the list at hand would ignore.
+    fn only(&self, list: &str, allowed: &[&str]) -> Result<(), Unanswerable> {
+        let Self {
+            limit: _,
+            after: _,
+            event_type,
+            subscription,
+            customer,
+            id,
+            reason,
+            from,
+            until,
+            order,
+        } = self;
+        let given = [
+            ("eventType", event_type.is_some()),
+            ("subscription", subscription.is_some()),
+            ("customer", customer.is_some()),
+            ("id", id.is_some()),
+            ("reason", reason.is_some()),
+            ("from", from.is_some()),
+            ("until", until.is_some()),
+            ("order", order.is_some()),
+        ];
+        match given
+            .iter()
+            .find(|(name, given)| *given && !allowed.contains(name))
+        {
+            Some((name, _)) => Err(Unanswerable::asked(format!(
+                "the list of {list} cannot be asked for `{name}`"
+            ))),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Reads `namespace/name`.
+pub fn object_name(text: &str) -> Result<ObjectName, Unanswerable> {
+    match text.split_once('/') {
+        Some((namespace, name)) if !namespace.is_empty() && !name.is_empty() => {
+            Ok(ObjectName::new(namespace, name))
+        }
+        _ => Err(Unanswerable::asked("write names as namespace/name")),
+    }
+}
+
+fn optional_name(text: Option<&String>) -> Result<Option<ObjectName>, Unanswerable> {
+    text.map(|text| object_name(text)).transpose()
+}
+
+/// `/v1/requests`: the newest first.
+pub async fn requests(
+    State(admin): State<Arc<Admin>>,
+    query: AskedQuery,
+) -> Result<Response, Unanswerable> {
+    let asked = Asked::read(query)?;
+    asked.only("requests", &[])?;
+    let page = admin.ingest.requests.page(asked.after()?, asked.limit());
+    let items: Vec<_> = page.items.iter().map(|record| &**record).collect();
+    let next = page.next.map(|next| next.to_string());
+    Ok(Json(Page { items, next }).into_response())
+}
+
+/// `/v1/events`: the newest first, or with `order=oldest` the oldest.
+pub async fn events(
+    State(admin): State<Arc<Admin>>,
+    query: AskedQuery,
+) -> Result<Response, Unanswerable> {
+    let asked = Asked::read(query)?;
+    asked.only(
+        "events",
+        &[
+            "eventType",
+            "subscription",
+            "customer",
+            "id",
+            "from",
+            "until",
+            "order",
+        ],
+    )?;
+    let query = EventQuery {
+        newest_first: !matches!(asked.order, Some(Order::Oldest)),
+        after: asked.after::<Cursor>()?,
+        limit: asked.limit(),
+        select: ReplayRequest {
+            subscription: optional_name(asked.subscription.as_ref())?,
+            event_type: optional_name(asked.event_type.as_ref())?,
+            customer: asked.customer,
+            id: asked.id,
+            from: asked.from,
+            until: asked.until,
+        },
+    };
+    let page = admin
+        .delivery
+        .events(query)
+        .await
+        .map_err(Unanswerable::failed)?;
+    let items = page.items.iter().map(ShownEvent::new).collect();
+    let next = page.next.map(|next| next.to_string());
+    Ok(Json(Page::<ShownEvent> { items, next }).into_response())
+}
+
+/// `/v1/dead-letters`: the newest first.
+pub async fn letters(
+    State(admin): State<Arc<Admin>>,
+    query: AskedQuery,
+) -> Result<Response, Unanswerable> {
+    let asked = Asked::read(query)?;
+    asked.only(
+        "dead letters",
+        &["eventType", "subscription", "customer", "reason"],
+    )?;
+    let filter = dead_letters::Filter {
+        event_type: optional_name(asked.event_type.as_ref())?,
+        subscription: optional_name(asked.subscription.as_ref())?,
+        customer: asked.customer.clone(),
+        reason: asked.reason.as_deref().map(reason_code).transpose()?,
+    };
+    let page = dead_letters::PageRequest {
+        after: asked.after::<DeadLetterId>()?,
+        limit: asked.limit(),
+    };
+    let page = admin
+        .dead_letters
+        .list(filter, page)
+        .await
+        .map_err(Unanswerable::failed)?;
+    let items: Vec<_> = page
+        .items
+        .iter()
+        .map(|letter| {
+            ShownLetter::new(
+                letter.id,
+                &letter.verdict,
+                &letter.attributes,
+                letter.data_bytes,
+            )
+        })
+        .collect();
+    let next = page.next.map(|next| next.to_string());
+    Ok(Json(Page { items, next }).into_response())
+}
+
+/// `/v1/dead-letters/{id}`: one, with its payload.
+pub async fn letter(
+    State(admin): State<Arc<Admin>>,
+    Path(id): Path<String>,
+) -> Result<Response, Unanswerable> {
+    let absent = || Unanswerable::absent("there is no dead letter of this id");
+    let id: DeadLetterId = id.parse().map_err(|_| absent())?;
+    let letter = admin
+        .dead_letters
+        .get(id)
+        .await
+        .map_err(Unanswerable::failed)?;
+    let letter = letter.ok_or_else(absent)?;
+    let data = letter.event.data.as_deref();
+    let mut shown = ShownLetter::new(
+        id,
+        &letter.verdict,
+        &letter.event.attributes,
+        data.map(<[u8]>::len),
+    );
+    let json = is_json(letter.event.attributes.data_content_type.as_deref());
+    if let Some(data) = data {
+        // Not parsed and written again: what is shown are the bytes that came.
+        shown.data = json
+            .then(|| serde_json::from_slice::<&RawValue>(data).ok())
+            .flatten();
+        if shown.data.is_none() {
+            shown.data_base64 = Some(base64::engine::general_purpose::STANDARD.encode(data));
+        }
+    }
+    Ok(Json(&shown).into_response())
+}
+
+/// `/v1/subscriptions`: how it goes with each.
+pub async fn subscriptions(State(admin): State<Arc<Admin>>) -> Response {
+    let statuses = admin.delivery.status();
+    let items: Vec<_> = statuses
+        .iter()
+        .map(|status| {
+            let mut shown = serde_json::to_value(status).unwrap_or_default();
+            if let Some(fields) = shown.as_object_mut() {
+                fields.remove("name");
+                fields.insert("subscription".into(), status.name.to_string().into());
+            }
+            shown
+        })
+        .collect();
+    Json(Page { items, next: None }).into_response()
+}
+
+/// `/v1/event-types`: which are served.
+pub async fn event_types(State(admin): State<Arc<Admin>>) -> Response {
+    #[derive(Serialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Shown {
+        event_type: String,
+        usable: bool,
+    }
+    let snapshot = admin.ingest.snapshot.load_full();
+    let mut items: Vec<_> = snapshot
+        .iter()
+        .flat_map(|snapshot| snapshot.types())
+        .map(|served: &Arc<ServedType>| Shown {
+            event_type: served.name.to_string(),
+            usable: served.good.is_some(),
+        })
+        .collect();
+    items.sort_by(|a, b| a.event_type.cmp(&b.event_type));
+    Json(Page { items, next: None }).into_response()
+}
+
+/// An event's attributes, as every list shows them.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ShownAttributes<'a> {
+    event_type: String,
+    customer: Option<&'a str>,
+    customer_namespace: Option<&'a str>,
+    id: &'a str,
+    r#type: &'a str,
+    source: &'a str,
+    time: Timestamp,
+    data_content_type: Option<&'a str>,
+    extensions: serde_json::Map<String, serde_json::Value>,
+}
+
+impl<'a> ShownAttributes<'a> {
+    fn new(attributes: &'a Attributes) -> Self {
+        let Attributes {
+            id,
+            source,
+            event_type,
+            subject: _,
+            time,
+            data_content_type,
+            extensions,
+            app_event_type,
+            customer,
+            deduplication: _,
+        } = attributes;
+        Self {
+            event_type: app_event_type.to_string(),
+            customer: customer.as_ref().map(|customer| customer.id.as_str()),
+            customer_namespace: customer
+                .as_ref()
+                .map(|customer| customer.namespace.as_str()),
+            id,
+            r#type: event_type,
+            source,
+            time: *time,
+            data_content_type: data_content_type.as_deref(),
+            extensions: extensions
+                .iter()
+                .map(|(name, value)| {
+                    let value = match value {
+                        ExtensionValue::Boolean(value) => (*value).into(),
+                        ExtensionValue::Integer(value) => (*value).into(),
+                        ExtensionValue::Text(value) => value.as_str().into(),
+                    };
+                    (name.clone(), value)
+                })
+                .collect(),
+        }
+    }
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ShownEvent<'a> {
+    sequence: u64,
+    received: Timestamp,
+    #[serde(flatten)]
+    attributes: ShownAttributes<'a>,
+    data_bytes: Option<usize>,
+    deliveries: Vec<ShownDelivery<'a>>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ShownDelivery<'a> {
+    subscription: String,
+    state: crate::delivery::DeliveryState,
+    attempts: u32,
+    next_attempt: Option<Timestamp>,
+    last_error: Option<&'a str>,
+}
+
+impl<'a> ShownEvent<'a> {
+    fn new(item: &'a EventItem) -> Self {
+        let deliveries = item.deliveries.iter().map(|delivery| ShownDelivery {
+            subscription: delivery.subscription.to_string(),
+            state: delivery.state,
+            attempts: delivery.attempts,
+            next_attempt: delivery.next_attempt,
+            last_error: delivery.last_error.as_deref(),
+        });
+        Self {
+            sequence: item.sequence,
+            received: item.received,
+            attributes: ShownAttributes::new(&item.event.attributes),
+            data_bytes: item.event.data.as_ref().map(bytes::Bytes::len),
+            deliveries: deliveries.collect(),
+        }
+    }
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ShownLetter<'a> {
+    dead_letter: String,
+    subscription: Option<String>,
+    reasons: &'a [Reason],
+    at: Timestamp,
+    attempts: u32,
+    #[serde(flatten)]
+    attributes: ShownAttributes<'a>,
+    data_bytes: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    data: Option<&'a RawValue>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    data_base64: Option<String>,
+}
+
+impl<'a> ShownLetter<'a> {
+    fn new(
+        id: DeadLetterId,
+        verdict: &'a DeadLetterVerdict,
+        attributes: &'a Attributes,
+        data_bytes: Option<usize>,
+    ) -> Self {
+        let DeadLetterVerdict {
+            subscription,
+            reasons,
+            at,
+            attempts,
+        } = verdict;
+        Self {
+            dead_letter: id.to_string(),
+            subscription: subscription.as_ref().map(ObjectName::to_string),
+            reasons,
+            at: *at,
+            attempts: *attempts,
+            attributes: ShownAttributes::new(attributes),
+            data_bytes,
+            data: None,
+            data_base64: None,
+        }
+    }
+}
+
+fn is_json(content_type: Option<&str>) -> bool {
+    let essence = content_type
+        .and_then(|text| text.split(';').next())
+        .unwrap_or_default();
+    let essence = essence.trim().to_ascii_lowercase();
+    essence.ends_with("/json") || essence.ends_with("+json")
+}
+
+/// Reads a reason by the name that every list shows.
+pub fn reason_code(text: &str) -> Result<ReasonCode, Unanswerable> {
+    serde_json::from_value(text.into())
+        .map_err(|_| Unanswerable::asked("`reason` is none of the reasons that dead letters have"))
+}

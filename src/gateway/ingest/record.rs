@@ -1,0 +1,142 @@
+//! What is written down about each request: metrics, a line in the log, an entry for the admin API.
+//!
+//! It is written when the request ends, however it ends; a client that goes away is an end too.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Bytes;
+use http::{HeaderName, HeaderValue, Response, request};
+use http_body_util::Full;
+use jiff::Timestamp;
+
+use super::super::metrics::InFlight;
+use super::super::outcome::{EventCounts, Outcome};
+use super::super::path;
+use super::super::request_log::{RequestRecord, header_names, method_name, query_names};
+use super::super::snapshot::ServedType;
+use super::{Conclusion, Ingest};
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// A request that is being answered.
+pub struct Running {
+    ingest: Arc<Ingest>,
+    since: Instant,
+    /// Taken when the request has ended.
+    record: Option<RequestRecord>,
+    _in_flight: InFlight,
+}
+
+impl Running {
+    /// The headers of a request are complete.
+    pub fn begin(ingest: &Arc<Ingest>, parts: &request::Parts, client: IpAddr) -> Self {
+        Self {
+            ingest: Arc::clone(ingest),
+            since: Instant::now(),
+            record: Some(RequestRecord {
+                time: Timestamp::now(),
+                id: format!("{:016x}", rand::random::<u64>()),
+                client,
+                method: method_name(&parts.method),
+                path: path::shown(parts.uri.path(), false),
+                headers: header_names(&parts.headers),
+                query: query_names(parts.uri.query()),
+                body_bytes: 0,
+                event_type: None,
+                verdict: Outcome::Abandoned,
+                detail: None,
+                status: None,
+                events: EventCounts::default(),
+                micros: 0,
+            }),
+            _in_flight: ingest.metrics.begin(),
+        }
+    }
+
+    /// The URI is one of ours.
+    pub fn found(&mut self, path: &str, served: &ServedType) {
+        if let Some(record) = &mut self.record {
+            record.path = path::shown(path, true);
+            record.event_type = Some(served.name.clone());
+        }
+    }
+
+    /// The body has been read.
+    pub fn read(&mut self, bytes: usize) {
+        if let Some(record) = &mut self.record {
+            record.body_bytes = bytes as u64;
+        }
+    }
+
+    /// The answer is there.
+    pub fn end(mut self, conclusion: Conclusion) -> Response<Full<Bytes>> {
+        let Conclusion {
+            outcome,
+            mut response,
+            counts,
+            detail,
+        } = conclusion;
+        if let Some(mut record) = self.record.take() {
+            if let Ok(id) = HeaderValue::try_from(&record.id) {
+                response.headers_mut().insert(REQUEST_ID, id);
+            }
+            record.verdict = outcome;
+            record.status = Some(response.status().as_u16());
+            record.events = counts;
+            record.detail = detail;
+            self.write(record);
+        }
+        response
+    }
+
+    fn write(&self, mut record: RequestRecord) {
+        let took = self.since.elapsed();
+        record.micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+        self.ingest
+            .metrics
+            .ended(record.verdict, record.events, record.body_bytes, took);
+        self.log(&record);
+        self.ingest.requests.add(record);
+    }
+
+    fn log(&self, record: &RequestRecord) {
+        macro_rules! line {
+            ($level:ident) => {
+                tracing::$level!(
+                    request_id = record.id,
+                    outcome = record.verdict.as_str(),
+                    status = record.status,
+                    method = record.method,
+                    path = record.path,
+                    event_type = record.event_type.as_ref().map(tracing::field::display),
+                    client = %record.client,
+                    body_bytes = record.body_bytes,
+                    micros = record.micros,
+                    accepted = record.events.accepted,
+                    duplicates = record.events.duplicates,
+                    dead_lettered = record.events.dead_lettered,
+                    detail = record.detail,
+                    "request"
+                )
+            };
+        }
+        match record.verdict {
+            Outcome::Accepted | Outcome::Handshake if record.detail.is_none() => line!(debug),
+            // Strangers can cause these at will, and a full disk of log lines helps nobody.
+            _ if self.ingest.log_lines.check().is_err() => self.ingest.metrics.suppressed(),
+            verdict if verdict.is_our_fault() => line!(error),
+            Outcome::Accepted | Outcome::Unauthenticated => line!(warn),
+            _ => line!(info),
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if let Some(record) = self.record.take() {
+            self.write(record);
+        }
+    }
+}

@@ -1,0 +1,255 @@
+//! A gateway on a socket over a real event log, with types that can be got wrong in every way.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use aws_lc_rs::hmac;
+use prometheus_client::registry::Registry;
+use serde_json::json;
+use tempfile::TempDir;
+use tidegate::configuration::{Configuration, RouteEntry, Sensitive, SubscriptionEntry};
+use tidegate::delivery::dead_letters::{self, DeadLetters};
+use tidegate::delivery::{self, Delivery, UnusableSink};
+use tidegate::event::ObjectName;
+use tidegate::event_log::{self, EventLog, FileStorage};
+use tidegate::gateway::{Bounds, Gateway, Parts, token};
+use tokio::net::TcpSocket;
+
+use super::wire::{Connection, Request};
+
+const KEY: &[u8] = b"the key of the app";
+const TOKEN_KEY: &str = "the key of the tokens";
+
+/// A gateway that is running.
+pub struct Server {
+    gateway: Gateway,
+    log: EventLog,
+    dead_letters: DeadLetters,
+    delivery: Delivery,
+    bounds: Bounds,
+    folder: TempDir,
+}
+
+/// The signature that the type `signed` wants.
+pub fn signature(body: &[u8]) -> String {
+    let key = hmac::Key::new(hmac::HMAC_SHA256, KEY);
+    format!("sha256={}", hex::encode(hmac::sign(&key, body)))
+}
+
+/// The signature that the type `timed` wants.
+pub fn signed_at(time: &str, body: &[u8]) -> String {
+    signature(&[time.as_bytes(), b".", body].concat())
+}
+
+impl Server {
+    pub async fn start(bounds: Bounds) -> Self {
+        Self::start_in(tempfile::tempdir().unwrap(), bounds).await
+    }
+
+    async fn start_in(folder: TempDir, bounds: Bounds) -> Self {
+        let storage = |name: &str| FileStorage::new(folder.path().join(name));
+        let (log, _) =
+            EventLog::open(storage("log"), event_log::Options::for_capacity(64 << 20)).unwrap();
+        let (dead_letters, _) = DeadLetters::open(
+            storage("dead-letters"),
+            dead_letters::Options::for_storage(64 << 20),
+            jiff::Timestamp::now(),
+        )
+        .unwrap();
+        let mut registry = Registry::default();
+        let (clock, random) = delivery::Parts::system();
+        let delivery = Delivery::open(
+            delivery::Parts {
+                log: log.clone(),
+                state: folder.path().join("state"),
+                dead_letters: Arc::new(dead_letters.clone()),
+                build_sender: Arc::new(|_: &SubscriptionEntry| {
+                    Err(UnusableSink("there are no sinks in this test".into()))
+                }),
+                settings: delivery::Settings {
+                    undelivered_share: 20,
+                    replay_retention: Duration::from_secs(3_600),
+                },
+                clock,
+                random,
+            },
+            &mut registry,
+        )
+        .unwrap();
+        let configuration = configuration();
+        delivery.apply(&configuration.subscriptions).await.unwrap();
+        let gateway = Gateway::start(Parts {
+            listen: "127.0.0.1:0".parse().unwrap(),
+            admin: "127.0.0.1:0".parse().unwrap(),
+            bounds: bounds.clone(),
+            token_key: Sensitive::from(TOKEN_KEY),
+            log: log.clone(),
+            dead_letters: dead_letters.clone(),
+            delivery: delivery.clone(),
+            registry,
+        })
+        .await
+        .unwrap();
+        let refused = gateway.apply(&configuration);
+        assert!(refused.is_empty(), "{refused:?}");
+        Self {
+            gateway,
+            log,
+            dead_letters,
+            delivery,
+            bounds,
+            folder,
+        }
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        self.gateway.public_address()
+    }
+
+    pub fn admin_address(&self) -> SocketAddr {
+        self.gateway.admin_address()
+    }
+
+    pub async fn connect(&self) -> Connection {
+        Connection::open(self.address()).await
+    }
+
+    /// Connects from another address of this machine.
+    pub async fn connect_from(&self, address: [u8; 4]) -> Connection {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind((address, 0).into()).unwrap();
+        Connection::new(socket.connect(self.address()).await.unwrap())
+    }
+
+    /// A request that is right in everything, with an id of its own.
+    pub fn good(&self) -> Request {
+        good()
+    }
+
+    /// A token of this gateway.
+    pub fn token(&self, purpose: &str) -> String {
+        token::issue(&Sensitive::from(TOKEN_KEY), purpose)
+    }
+
+    /// Ends in an orderly way; nothing panicked meanwhile.
+    pub async fn end(self) {
+        self.stop().await;
+    }
+
+    /// Ends, and starts again over the same folder.
+    pub async fn restart(self) -> Self {
+        let bounds = self.bounds.clone();
+        let folder = self.stop().await;
+        Self::start_in(folder, bounds).await
+    }
+
+    async fn stop(self) -> TempDir {
+        let mut admin = Connection::open(self.admin_address()).await;
+        let metrics = admin
+            .response_to(&Request::new("GET", "/metrics"))
+            .await
+            .unwrap()
+            .body;
+        assert!(
+            !metrics.contains("outcome=\"failed\""),
+            "something panicked: {metrics}"
+        );
+        drop(admin);
+        let Self {
+            gateway,
+            log,
+            dead_letters,
+            delivery,
+            bounds: _,
+            folder,
+        } = self;
+        gateway.drain().await;
+        delivery.drain(Duration::from_secs(5)).await;
+        drop(gateway);
+        drop(delivery);
+        log.close().await;
+        dead_letters.close().await;
+        folder
+    }
+}
+
+/// A request that is right in everything, with an id of its own.
+pub fn good() -> Request {
+    static NUMBER: AtomicU64 = AtomicU64::new(0);
+    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+    let body = json!({"id": format!("good-{number}")})
+        .to_string()
+        .into_bytes();
+    Request::post("/shop/signed")
+        .header("x-signature", &signature(&body))
+        .body(body)
+}
+
+fn configuration() -> Configuration {
+    let key = json!({"secretKeyRef": {"name": "shop", "key": "webhook"}});
+    let hmac =
+        json!({"keys": [key], "signature": "request.headers['x-signature']", "prefix": "sha256="});
+    let mut timed = hmac.clone();
+    timed["message"] = json!("$(request.headers['x-timestamp']).$(request.rawBody)");
+    timed["timestamp"] =
+        json!({"value": "request.headers['x-timestamp']", "format": "Seconds", "tolerance": "5m"});
+    let token = json!([{"token": {"value": "request.headers['x-token']", "keys": [key]}}]);
+    let by_id = json!({"id": "item.id"});
+    let types = [
+        (
+            "signed",
+            json!({"authentication": [{"hmac": hmac}], "events": by_id, "maxBodyBytes": 1 << 20}),
+            json!(KEY),
+        ),
+        (
+            "timed",
+            json!({"authentication": [{"hmac": timed}]}),
+            json!(KEY),
+        ),
+        (
+            "posted",
+            json!({"authentication": token, "methods": ["POST"]}),
+            json!(KEY),
+        ),
+        ("empty-key", json!({"authentication": token}), json!(null)),
+    ];
+    let entries = types.map(|(name, webhook, value)| {
+        let entry = json!({
+            "name": {"namespace": "shop", "name": name},
+            "event_type": name,
+            "webhook": webhook,
+            "global_webhook": {},
+            "schema": json!({"type": "object", "required": ["id"]}).to_string(),
+            "on_invalid": "Reject",
+            "variants": [],
+            "keys": [{"source": key, "value": value}],
+            "customer_namespaces": ["shop"],
+        });
+        Arc::new(serde_json::from_value(entry).unwrap())
+    });
+    Configuration {
+        gateway: serde_json::from_value(json!({
+            "public_url": "https://hooks.example.com",
+            "requests_per_second": null,
+            "connections": 10_000,
+            "undelivered_share": 20,
+            "replay_retention": {"secs": 3600, "nanos": 0},
+            "trusted_proxies": [],
+        }))
+        .unwrap(),
+        routes: types_routes(),
+        event_types: entries.into(),
+        customers: Vec::new(),
+        subscriptions: Vec::new(),
+    }
+}
+
+fn types_routes() -> Vec<RouteEntry> {
+    let route = |name: &str| RouteEntry {
+        path: format!("/shop/{name}"),
+        event_type: ObjectName::new("shop", name),
+    };
+    ["signed", "timed", "posted", "empty-key"].map(route).into()
+}
