@@ -131,8 +131,8 @@ pub struct Gateway {
 impl Gateway {
     /// Listens on both addresses. Until [`Gateway::apply`] every request is answered 503.
     ///
-    /// Must be called within a tokio runtime; blocking while it reads the end of the event log, so
-    /// that no event is accepted twice because of the restart.
+    /// Must be called within a tokio runtime of several threads; blocking while it reads the end of
+    /// the event log, so that no event is accepted twice because of the restart.
     ///
     /// # Errors
     /// When an address is taken or the event log cannot be read.

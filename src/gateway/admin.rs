@@ -10,6 +10,7 @@
 mod guard;
 mod lists;
 mod replays;
+mod shown;
 
 use std::net::SocketAddr;
 use std::sync::Arc;

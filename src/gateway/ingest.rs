@@ -6,9 +6,9 @@
 //! behind the answers: a fault or a want of ours is a 503, so that no sender gives up because of
 //! us, and no answer holds anything that a request carried.
 
+mod answers;
 mod record;
 
-use std::borrow::Cow;
 use std::net::IpAddr;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -22,6 +22,7 @@ use http_body::Body;
 use http_body_util::Full;
 use jiff::Timestamp;
 
+use self::answers::{counted, listed, not_stored, rejected, rendered};
 use self::record::Running;
 use super::body::{self, BodyError, BodyMemory, ReadBody};
 use super::bounds::Bounds;
@@ -29,15 +30,15 @@ use super::deduplication::Deduplication;
 use super::metrics::Metrics;
 use super::outcome::{EventCounts, Outcome};
 use super::places::{Full as NoPlace, Place, Places};
-use super::problem::{ItemProblem, Problem, harden};
+use super::problem::Problem;
 use super::request_log::RequestLog;
 use super::snapshot::{Good, ServedType, Snapshot};
-use super::store::{Store, StoreError};
-use super::storing::{self, Stored};
+use super::store::Store;
+use super::storing;
 use super::workers::{Ending, Workers};
 use super::{path, token};
 use crate::configuration::Sensitive;
-use crate::webhook::{self, AuthenticationFailure, Rejection, Verdict};
+use crate::webhook::{self, Verdict};
 
 /// Bodies larger than this are judged among the workers: up to here it takes at most a few
 /// milliseconds, and a thread that serves connections can spare those.
@@ -403,107 +404,6 @@ impl Ingest {
             Verdict::Rejected(rejection) => Err(rejected(rejection)),
         }
     }
-}
-
-fn rejected(rejection: Rejection) -> Box<Conclusion> {
-    let Rejection { count, items } = rejection;
-    let detail = match count {
-        1 => Cow::Borrowed("one event is invalid; nothing of the request was stored"),
-        count => Cow::Owned(format!(
-            "{count} events are invalid; nothing of the request was stored"
-        )),
-    };
-    let first = items
-        .first()
-        .and_then(|item| Some((item.index, item.reasons.first()?)));
-    let explained = first.map(|(index, reason)| {
-        let pointer = reason.pointer.as_deref().unwrap_or_default();
-        format!(
-            "{detail}; event {index}: {}: {pointer} {}",
-            reason.code, reason.message
-        )
-    });
-    let mut problem = Problem::new(StatusCode::UNPROCESSABLE_ENTITY, detail);
-    problem.errors = items
-        .into_iter()
-        .map(|item| ItemProblem {
-            index: item.index,
-            reasons: item.reasons,
-        })
-        .collect();
-    let conclusion = Conclusion::refused(Outcome::Rejected, problem);
-    match explained {
-        Some(explained) => conclusion.because(explained),
-        None => conclusion,
-    }
-}
-
-fn not_stored(error: StoreError) -> Box<Conclusion> {
-    match error {
-        StoreError::Full => Conclusion::refused(
-            Outcome::StorageFull,
-            Problem::unavailable("there is no room to store events at this moment"),
-        ),
-        StoreError::Failed => Conclusion::refused(
-            Outcome::StorageFailed,
-            Problem::unavailable("events cannot be stored at this moment"),
-        ),
-        StoreError::TooLarge => Conclusion::refused(
-            Outcome::TooLarge,
-            Problem::new(StatusCode::PAYLOAD_TOO_LARGE, error.to_string()),
-        ),
-    }
-}
-
-/// What the type answers.
-fn rendered(answer: webhook::Answer) -> Response<Full<Bytes>> {
-    let webhook::Answer {
-        status,
-        headers,
-        body,
-    } = answer;
-    let mut response = Response::new(Full::new(body));
-    *response.status_mut() = status;
-    for (name, value) in headers {
-        response.headers_mut().append(name, value);
-    }
-    harden(response.headers_mut());
-    response
-}
-
-/// What is answered where the type says nothing.
-fn counted(stored: &Stored) -> Response<Full<Bytes>> {
-    #[derive(serde::Serialize)]
-    #[serde(rename_all = "camelCase")]
-    struct Document<'a> {
-        accepted: u64,
-        duplicates: u64,
-        dead_lettered: u64,
-        ids: &'a [Option<String>],
-    }
-    let Stored { counts, ids } = stored;
-    let document = Document {
-        accepted: counts.accepted,
-        duplicates: counts.duplicates,
-        dead_lettered: counts.dead_lettered,
-        ids,
-    };
-    // Plain data always serialises; the status would still say what matters.
-    let body = serde_json::to_vec(&document).unwrap_or_default();
-    let mut response = Response::new(Full::from(body));
-    *response.status_mut() = StatusCode::ACCEPTED;
-    let headers = response.headers_mut();
-    headers.insert(
-        http::header::CONTENT_TYPE,
-        HeaderValue::from_static("application/json"),
-    );
-    harden(headers);
-    response
-}
-
-fn listed(failures: &[AuthenticationFailure]) -> String {
-    let texts: Vec<_> = failures.iter().map(ToString::to_string).collect();
-    texts.join("; ")
 }
 
 /// Byte for byte as received.

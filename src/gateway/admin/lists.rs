@@ -18,10 +18,11 @@ use serde_json::value::RawValue;
 
 use super::super::problem::Problem;
 use super::super::snapshot::ServedType;
+use super::shown::{ShownEvent, ShownLetter, is_json};
 use super::{Admin, refused};
 use crate::delivery::dead_letters::{self, DeadLetterId};
-use crate::delivery::{Cursor, EventItem, EventQuery, ReplayRequest};
-use crate::event::{Attributes, DeadLetterVerdict, ExtensionValue, ObjectName, Reason, ReasonCode};
+use crate::delivery::{Cursor, EventQuery, ReplayRequest};
+use crate::event::{ObjectName, ReasonCode};
 
 /// Items of one page at most, and how many it has where nothing is asked for.
 const MOST: usize = 1_000;
@@ -321,153 +322,6 @@ pub async fn event_types(State(admin): State<Arc<Admin>>) -> Response {
         .collect();
     items.sort_by(|a, b| a.event_type.cmp(&b.event_type));
     Json(Page { items, next: None }).into_response()
-}
-
-/// An event's attributes, as every list shows them.
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct ShownAttributes<'a> {
-    event_type: String,
-    customer: Option<&'a str>,
-    customer_namespace: Option<&'a str>,
-    id: &'a str,
-    r#type: &'a str,
-    source: &'a str,
-    time: Timestamp,
-    data_content_type: Option<&'a str>,
-    extensions: serde_json::Map<String, serde_json::Value>,
-}
-
-impl<'a> ShownAttributes<'a> {
-    fn new(attributes: &'a Attributes) -> Self {
-        let Attributes {
-            id,
-            source,
-            event_type,
-            subject: _,
-            time,
-            data_content_type,
-            extensions,
-            app_event_type,
-            customer,
-            deduplication: _,
-        } = attributes;
-        Self {
-            event_type: app_event_type.to_string(),
-            customer: customer.as_ref().map(|customer| customer.id.as_str()),
-            customer_namespace: customer
-                .as_ref()
-                .map(|customer| customer.namespace.as_str()),
-            id,
-            r#type: event_type,
-            source,
-            time: *time,
-            data_content_type: data_content_type.as_deref(),
-            extensions: extensions
-                .iter()
-                .map(|(name, value)| {
-                    let value = match value {
-                        ExtensionValue::Boolean(value) => (*value).into(),
-                        ExtensionValue::Integer(value) => (*value).into(),
-                        ExtensionValue::Text(value) => value.as_str().into(),
-                    };
-                    (name.clone(), value)
-                })
-                .collect(),
-        }
-    }
-}
-
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct ShownEvent<'a> {
-    sequence: u64,
-    received: Timestamp,
-    #[serde(flatten)]
-    attributes: ShownAttributes<'a>,
-    data_bytes: Option<usize>,
-    deliveries: Vec<ShownDelivery<'a>>,
-}
-
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct ShownDelivery<'a> {
-    subscription: String,
-    state: crate::delivery::DeliveryState,
-    attempts: u32,
-    next_attempt: Option<Timestamp>,
-    last_error: Option<&'a str>,
-}
-
-impl<'a> ShownEvent<'a> {
-    fn new(item: &'a EventItem) -> Self {
-        let deliveries = item.deliveries.iter().map(|delivery| ShownDelivery {
-            subscription: delivery.subscription.to_string(),
-            state: delivery.state,
-            attempts: delivery.attempts,
-            next_attempt: delivery.next_attempt,
-            last_error: delivery.last_error.as_deref(),
-        });
-        Self {
-            sequence: item.sequence,
-            received: item.received,
-            attributes: ShownAttributes::new(&item.event.attributes),
-            data_bytes: item.event.data.as_ref().map(bytes::Bytes::len),
-            deliveries: deliveries.collect(),
-        }
-    }
-}
-
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct ShownLetter<'a> {
-    dead_letter: String,
-    subscription: Option<String>,
-    reasons: &'a [Reason],
-    at: Timestamp,
-    attempts: u32,
-    #[serde(flatten)]
-    attributes: ShownAttributes<'a>,
-    data_bytes: Option<usize>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    data: Option<&'a RawValue>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    data_base64: Option<String>,
-}
-
-impl<'a> ShownLetter<'a> {
-    fn new(
-        id: DeadLetterId,
-        verdict: &'a DeadLetterVerdict,
-        attributes: &'a Attributes,
-        data_bytes: Option<usize>,
-    ) -> Self {
-        let DeadLetterVerdict {
-            subscription,
-            reasons,
-            at,
-            attempts,
-        } = verdict;
-        Self {
-            dead_letter: id.to_string(),
-            subscription: subscription.as_ref().map(ObjectName::to_string),
-            reasons,
-            at: *at,
-            attempts: *attempts,
-            attributes: ShownAttributes::new(attributes),
-            data_bytes,
-            data: None,
-            data_base64: None,
-        }
-    }
-}
-
-fn is_json(content_type: Option<&str>) -> bool {
-    let essence = content_type
-        .and_then(|text| text.split(';').next())
-        .unwrap_or_default();
-    let essence = essence.trim().to_ascii_lowercase();
-    essence.ends_with("/json") || essence.ends_with("+json")
 }
 
 /// Reads a reason by the name that every list shows.

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 
 use super::super::fixtures::{Memory, TOKEN_KEY, apply, configuration, event_type, ingest, open};
+use super::super::store::StoreError;
 use super::*;
 use crate::configuration::{Configuration, RouteEntry};
 use crate::event::ObjectName;
