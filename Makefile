@@ -18,5 +18,5 @@ lint: ## Formatting and clippy, as CI runs them.
 	cargo clippy --locked --all-targets -- -D warnings
 
 .PHONY: generate
-generate: ## Write the generated files: crds/.
-	cargo run --quiet --locked -- crds --output-dir crds
+generate: ## Write the generated files: crds/ and docs/reference/.
+	cargo run --quiet --locked -- crds --output-dir crds --reference-dir docs/reference

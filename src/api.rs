@@ -38,6 +38,7 @@ mod event_subscription;
 mod free_form;
 mod problem;
 mod reference;
+mod reference_page;
 mod resources;
 mod rules;
 mod structural;
@@ -69,6 +70,7 @@ pub use reference::{
     EventTypeReference, FieldsSource, GatewayReference, KeyReference, KeySource, LocalReference,
     NamespacesFrom, TextSource,
 };
+pub use reference_page::reference_page;
 pub use resources::{ConfigMap, Namespace, Resources, Secret};
 pub use rules::{Violation, fill_defaults, violations};
 pub use text::{

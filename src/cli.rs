@@ -9,6 +9,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 mod crds;
+mod dev;
 mod display;
 mod failure;
 
@@ -29,6 +30,7 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
+    Dev(dev::Arguments),
     Crds(crds::Arguments),
     Display(display::Arguments),
 }
@@ -36,6 +38,7 @@ enum Command {
 /// Runs the command that the process arguments name.
 pub fn main() -> ExitCode {
     let result = match Arguments::parse().command {
+        Command::Dev(arguments) => dev::run(arguments),
         Command::Crds(arguments) => crds::run(&arguments),
         Command::Display(arguments) => display::run(arguments),
     };

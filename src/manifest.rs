@@ -37,6 +37,8 @@ pub struct Manifests {
     pub resources: Resources,
     /// What is wrong, file by file.
     pub problems: Vec<PlacedProblem>,
+    /// The webhook paths of types that are invalid, as far as they can be made out.
+    pub unusable_paths: Vec<(ObjectReference, String)>,
     objects: BTreeMap<ObjectReference, (Place, locate::LoadedObject)>,
 }
 
@@ -48,10 +50,12 @@ impl Manifests {
             file,
             resources,
             problems,
+            unusable_paths,
             is_broken: _,
             objects,
         } in files
         {
+            manifests.unusable_paths.extend(unusable_paths);
             manifests.problems.extend(problems);
             let mut resources = resources;
             for object in objects {

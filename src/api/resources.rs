@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
+use serde::{Deserialize, Serialize};
+
 use super::{AppEventType, Customer, EventGateway, EventSubscription, ObjectReference};
 use crate::configuration::Sensitive;
 
@@ -30,7 +32,7 @@ pub struct Resources {
 }
 
 /// A Secret: its values decoded.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Secret {
     /// The namespace.
     pub namespace: String,
@@ -41,7 +43,7 @@ pub struct Secret {
 }
 
 /// A ConfigMap: its texts.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ConfigMap {
     /// The namespace.
     pub namespace: String,
@@ -52,7 +54,7 @@ pub struct ConfigMap {
 }
 
 /// A Namespace: what selectors see of it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Namespace {
     /// The name.
     pub name: String,

@@ -10,32 +10,23 @@ use std::path::PathBuf;
 
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+
+use super::object::Object;
+use crate::api::ObjectReference;
 
 /// How long an object must be gone before it counts as deleted: editors and `git checkout` remove
 /// a file and bring it back within this time.
 pub const DELETION_DELAY: SignedDuration = SignedDuration::from_secs(2);
 
-/// What names an object among all kinds.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct ObjectKey {
-    /// The object's `kind`.
-    pub kind: String,
-    /// Its namespace; empty for a Namespace.
-    pub namespace: String,
-    /// Its `metadata.name`.
-    pub name: String,
-}
-
 /// One object as it stands in a manifest.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Found {
     /// What names it.
-    pub key: ObjectKey,
+    pub key: ObjectReference,
     /// The file it stands in.
     pub file: PathBuf,
     /// The whole object.
-    pub object: Value,
+    pub object: Object,
 }
 
 /// What reading all manifests gave.
@@ -44,7 +35,7 @@ pub struct Reading {
     /// Every object of every file that could be read.
     pub found: Vec<Found>,
     /// Objects that are there but broken in themselves, each with its file: they stay as they were.
-    pub broken: Vec<(ObjectKey, PathBuf)>,
+    pub broken: Vec<(ObjectReference, PathBuf)>,
     /// Whether something could not be read, so that an object may be there unseen: a broken or
     /// unreadable file, an unreadable folder, a checkout that is under way.
     pub incomplete: bool,
@@ -62,28 +53,28 @@ pub struct Remembered {
     /// When it was found to be gone; `None` while it is there.
     pub missing_since: Option<Timestamp>,
     /// The object as it was last read.
-    pub object: Value,
+    pub object: Object,
     /// The last form of it that could be used; `None` if it never was good.
-    pub last_good: Option<Value>,
+    pub last_good: Option<Object>,
 }
 
 /// Everything that is remembered, by object.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(
-    from = "Vec<(ObjectKey, Remembered)>",
-    into = "Vec<(ObjectKey, Remembered)>"
+    from = "Vec<(ObjectReference, Remembered)>",
+    into = "Vec<(ObjectReference, Remembered)>"
 )]
 pub struct Memory {
-    objects: BTreeMap<ObjectKey, Remembered>,
+    objects: BTreeMap<ObjectReference, Remembered>,
 }
 
 /// What a reading changed.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Changes {
     /// Objects that are new or different.
-    pub changed: Vec<ObjectKey>,
+    pub changed: Vec<ObjectReference>,
     /// Objects that count as deleted from now on.
-    pub deleted: Vec<ObjectKey>,
+    pub deleted: Vec<ObjectReference>,
     /// When to read again, because an object that is gone may count as deleted by then.
     pub look_again_at: Option<Timestamp>,
 }
@@ -153,17 +144,17 @@ impl Memory {
     }
 
     /// Every object that counts as being there.
-    pub fn objects(&self) -> impl Iterator<Item = (&ObjectKey, &Remembered)> {
+    pub fn objects(&self) -> impl Iterator<Item = (&ObjectReference, &Remembered)> {
         self.objects.iter()
     }
 
     /// The object of that name.
-    pub fn get(&self, key: &ObjectKey) -> Option<&Remembered> {
+    pub fn get(&self, key: &ObjectReference) -> Option<&Remembered> {
         self.objects.get(key)
     }
 
     /// Notes that the present form of an object can be used: it is the last good one from now on.
-    pub fn judged_good(&mut self, key: &ObjectKey) {
+    pub fn judged_good(&mut self, key: &ObjectReference) {
         if let Some(known) = self.objects.get_mut(key)
             && known.last_good.as_ref() != Some(&known.object)
         {
@@ -172,15 +163,15 @@ impl Memory {
     }
 }
 
-impl From<Vec<(ObjectKey, Remembered)>> for Memory {
-    fn from(objects: Vec<(ObjectKey, Remembered)>) -> Self {
+impl From<Vec<(ObjectReference, Remembered)>> for Memory {
+    fn from(objects: Vec<(ObjectReference, Remembered)>) -> Self {
         Self {
             objects: objects.into_iter().collect(),
         }
     }
 }
 
-impl From<Memory> for Vec<(ObjectKey, Remembered)> {
+impl From<Memory> for Vec<(ObjectReference, Remembered)> {
     fn from(memory: Memory) -> Self {
         memory.objects.into_iter().collect()
     }
@@ -189,10 +180,10 @@ impl From<Memory> for Vec<(ObjectKey, Remembered)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
+    use crate::api::ConfigMap;
 
-    fn key(name: &str) -> ObjectKey {
-        ObjectKey {
+    fn key(name: &str) -> ObjectReference {
+        ObjectReference {
             kind: "EventSubscription".into(),
             namespace: "shop".into(),
             name: name.into(),
@@ -217,7 +208,7 @@ mod tests {
             reading.found.push(Found {
                 key: key(name),
                 file: file.into(),
-                object: json!({"version": version}),
+                object: object(version),
             });
         }
         reading
@@ -338,7 +329,7 @@ mod tests {
             if good {
                 memory.judged_good(&key("a"));
             }
-            let expected = expected.map(|version| json!({"version": version}));
+            let expected = expected.map(object);
             assert_eq!(memory.get(&key("a")).unwrap().last_good, expected, "{text}");
         };
         check("a=broken-from-the-start@f", false, None);

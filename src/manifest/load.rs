@@ -55,6 +55,8 @@ pub struct LoadedFile {
     pub resources: Resources,
     /// What is wrong, in the order of the file.
     pub problems: Vec<PlacedProblem>,
+    /// The webhook paths of types that are invalid, as far as they can be made out: requests to them are our fault.
+    pub unusable_paths: Vec<(ObjectReference, String)>,
     /// Whether some of it could not be read at all, so that objects may be missing that are only broken.
     pub is_broken: bool,
     pub(super) objects: Vec<LoadedObject>,
@@ -69,6 +71,7 @@ pub fn load(file: &str, text: &str) -> LoadedFile {
             file: file.into(),
             resources: Resources::default(),
             problems: Vec::new(),
+            unusable_paths: Vec::new(),
             is_broken: false,
             objects: Vec::new(),
         },
@@ -240,6 +243,11 @@ impl Loader {
             is_valid = self.take(node, kind, &reference);
         }
         if !is_valid {
+            let webhook = node.get("spec").and_then(|spec| spec.get("globalWebhook"));
+            let path = webhook.and_then(|webhook| webhook.get("path")).and_then(Node::as_text);
+            if let (Kind::AppEventType, Some(path)) = (kind, path) {
+                self.loaded.unusable_paths.push((reference.clone(), path.to_owned()));
+            }
             self.loaded.resources.invalid.insert(reference.clone());
         }
         self.loaded.objects.push(LoadedObject {

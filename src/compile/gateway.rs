@@ -1,0 +1,60 @@
+//! EventGateway → its entry.
+
+use super::lookup::{Lookup, name_of};
+use super::{Detail, Kind, Verdict};
+use crate::api::{EventGatewaySpec, FieldPath, Limits, Problem, Storage};
+use crate::configuration::GatewayEntry;
+use crate::event::ObjectName;
+
+/// The entry of the default gateway, and a verdict on every gateway.
+pub(super) fn compile(lookup: &Lookup<'_>, verdicts: &mut Vec<Verdict>) -> GatewayEntry {
+    let mut entry = None;
+    for gateway in &lookup.resources.gateways {
+        let name = name_of(gateway);
+        let mut problems = Vec::new();
+        let compiled = one(lookup, &name, &gateway.spec, &mut problems);
+        if name == lookup.environment.default_gateway {
+            entry = Some(compiled);
+        }
+        verdicts.push(Verdict::new(Kind::EventGateway, name, problems, None, Detail::None));
+    }
+    // Without an EventGateway, as on a developer's machine, the defaults serve.
+    entry.unwrap_or_else(|| {
+        let spec = EventGatewaySpec {
+            public_url: lookup.environment.public_url.to_owned(),
+            storage: Storage::default(),
+            limits: Limits::default(),
+            trusted_proxies: Vec::new(),
+            allowed_namespaces: None,
+        };
+        one(lookup, &lookup.environment.default_gateway, &spec, &mut Vec::new())
+    })
+}
+
+fn one(
+    lookup: &Lookup<'_>,
+    name: &ObjectName,
+    spec: &EventGatewaySpec,
+    problems: &mut Vec<Problem>,
+) -> GatewayEntry {
+    let path = FieldPath::from("spec.trustedProxies");
+    let mut trusted_proxies = Vec::new();
+    for (index, text) in spec.trusted_proxies.iter().enumerate() {
+        match text.parse() {
+            Ok(network) => trusted_proxies.push(network),
+            Err(error) => problems.push(Problem::error(
+                &Kind::EventGateway.reference(name),
+                path.index(index),
+                format!("{text} is no address range: {error}"),
+            )),
+        }
+    }
+    GatewayEntry {
+        public_url: lookup.environment.public_url.to_owned(),
+        requests_per_second: spec.limits.requests_per_second,
+        connections: spec.limits.connections(),
+        undelivered_share: spec.limits.undelivered_share(),
+        replay_retention: spec.storage.replay_retention().duration(),
+        trusted_proxies,
+    }
+}

@@ -1,0 +1,354 @@
+//! EventSubscription → its entry.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use super::customer::Customers as KnownCustomers;
+use super::event_type::EventTypes;
+use super::lookup::{Lookup, Waiting, name_of, selects};
+use super::{Detail, Kind, Verdict};
+use crate::api::condition::reason;
+use crate::api::{self, EventSubscriptionSpec, FieldPath, ObjectReference, Problem};
+use crate::configuration::{
+    ClientCertificate, Customers, DeliverySettings, Format, Header, Ordering, SigningKey, Sink,
+    SubscriptionEntry, Tls,
+};
+use crate::delivery::sink::{headers, signing};
+use crate::event::{CustomerKey, ObjectName};
+use crate::expression::{Expression, Scope};
+
+pub(super) fn compile(
+    lookup: &Lookup<'_>,
+    types: &EventTypes,
+    customers: &KnownCustomers<'_>,
+    verdicts: &mut Vec<Verdict>,
+) -> Vec<Arc<SubscriptionEntry>> {
+    let mut entries = Vec::new();
+    let mut found = Vec::new();
+    for subscription in &lookup.resources.subscriptions {
+        let name = name_of(subscription);
+        let mut draft = Draft {
+            lookup,
+            object: Kind::EventSubscription.reference(&name),
+            name: &name,
+            problems: Vec::new(),
+            waiting: None,
+        };
+        let entry = draft.entry(&subscription.spec, types, customers);
+        let Draft { problems, waiting, .. } = draft;
+        let selected = entry.as_ref().and_then(|entry| match &entry.customers {
+            Customers::All => None,
+            Customers::Only(customers) => Some(customers.len()),
+        });
+        if let Some(entry) = entry
+            && !problems.iter().any(Problem::is_error)
+        {
+            entries.push(Arc::new(entry));
+        }
+        let detail = Detail::Subscription { customers: selected };
+        found.push(Verdict::new(Kind::EventSubscription, name, problems, waiting, detail));
+    }
+    found.sort_by(|one, other| one.name.cmp(&other.name));
+    verdicts.extend(found);
+    entries
+}
+
+/// One subscription on its way to an entry, with what was found so far.
+struct Draft<'a> {
+    lookup: &'a Lookup<'a>,
+    name: &'a ObjectName,
+    object: ObjectReference,
+    problems: Vec<Problem>,
+    waiting: Option<Waiting>,
+}
+
+impl Draft<'_> {
+    fn error(&mut self, path: impl Into<FieldPath>, message: impl Into<String>) {
+        self.problems.push(Problem::error(&self.object, path, message));
+    }
+
+    /// What is missing now and may come: the first is the state's reason.
+    fn wait(&mut self, path: impl Into<FieldPath>, waiting: Waiting) {
+        self.problems.push(Problem::warning(&self.object, path, waiting.1.clone()));
+        self.waiting.get_or_insert(waiting);
+    }
+
+    /// A reference to an object that should be among the resources. In a namespace of which nothing
+    /// is known it may well exist elsewhere.
+    fn missing(&mut self, path: &str, namespace: &str, waiting: Waiting) {
+        if self.lookup.namespaces.contains(namespace) {
+            self.error(path, waiting.1.clone());
+            self.waiting.get_or_insert(waiting);
+        } else {
+            self.wait(path, waiting);
+        }
+    }
+
+    /// The entry; `None` where events could not be kept for it either. What only sending needs and
+    /// is missing holds the subscription: its events are kept until it is there.
+    fn entry(
+        &mut self,
+        spec: &EventSubscriptionSpec,
+        types: &EventTypes,
+        customers: &KnownCustomers<'_>,
+    ) -> Option<SubscriptionEntry> {
+        let event_type = self.event_type(spec, types);
+        let selected = self.customers(spec, customers);
+        self.filter(spec);
+        let delivery = self.delivery(&spec.delivery);
+        let mut held = None;
+        let sink = self.sink(&spec.sink, &mut held);
+        let entry = SubscriptionEntry {
+            name: self.name.clone(),
+            uid: self.lookup.identity(Kind::EventSubscription, self.name).uid,
+            event_type: event_type?,
+            customers: selected?,
+            filter: spec.filter.as_ref().map(ToString::to_string),
+            sink: sink?,
+            delivery,
+            suspend: spec.suspend,
+            held,
+        };
+        Some(entry)
+    }
+
+    fn event_type(&mut self, spec: &EventSubscriptionSpec, types: &EventTypes) -> Option<ObjectName> {
+        let reference = &spec.event_type_ref;
+        let namespace = reference.namespace.as_ref().unwrap_or(&self.name.namespace);
+        let name = ObjectName::new(namespace, &reference.name);
+        let Some(event_type) = self.lookup.event_type(&name) else {
+            if self.lookup.is_invalid(Kind::AppEventType, &name) {
+                let message = format!("AppEventType {name} cannot be used yet; see there");
+                self.wait("spec.eventTypeRef", (reason::EVENT_TYPE_NOT_READY, message));
+                return None;
+            }
+            let message = format!("AppEventType {name} does not exist");
+            self.missing("spec.eventTypeRef", namespace, (reason::EVENT_TYPE_NOT_FOUND, message));
+            return None;
+        };
+        let spec = &event_type.spec;
+        let selector = spec.allowed_namespaces.as_ref().and_then(|allowed| allowed.selector.as_ref());
+        if !self.lookup.admits(namespace, spec.namespaces_from(), selector, &self.name.namespace) {
+            let message = format!(
+                "AppEventType {name} does not admit namespace {} (its allowedNamespaces)",
+                self.name.namespace
+            );
+            self.wait("spec.eventTypeRef", (reason::NOT_ALLOWED, message));
+            return None;
+        }
+        if types.entry(&name).is_none() {
+            let message = format!("AppEventType {name} cannot be used yet; see there");
+            self.waiting.get_or_insert((reason::EVENT_TYPE_NOT_READY, message));
+        }
+        Some(name)
+    }
+
+    fn customers(
+        &mut self,
+        spec: &EventSubscriptionSpec,
+        customers: &KnownCustomers<'_>,
+    ) -> Option<Customers> {
+        let namespace = &self.name.namespace;
+        if let Some(reference) = &spec.customer_ref {
+            let name = ObjectName::new(namespace, &reference.name);
+            return match customers.key(&name) {
+                Some(key) => Some(only([key.clone()])),
+                None if self.lookup.resources.customers.iter().any(|one| name_of(one) == name) => {
+                    let message = format!("another Customer has the id of Customer {name}");
+                    self.wait("spec.customerRef", (reason::CUSTOMER_TAKEN, message));
+                    None
+                }
+                None if self.lookup.is_invalid(Kind::Customer, &name) => {
+                    let message = format!("Customer {name} cannot be used yet; see there");
+                    self.wait("spec.customerRef", (reason::CUSTOMER_NOT_FOUND, message));
+                    None
+                }
+                None => {
+                    let message = format!("Customer {name} does not exist");
+                    let waiting = (reason::CUSTOMER_NOT_FOUND, message);
+                    self.missing("spec.customerRef", &namespace.clone(), waiting);
+                    None
+                }
+            };
+        }
+        let Some(selector) = &spec.customer_selector else { return Some(Customers::All) };
+        let selected = customers
+            .labelled(namespace)
+            .filter(|(_, labels)| selects(selector, labels))
+            .map(|(key, _)| key.clone());
+        Some(only(selected))
+    }
+
+    fn filter(&mut self, spec: &EventSubscriptionSpec) {
+        let Some(filter) = &spec.filter else { return };
+        if let Err(error) = Expression::compile(filter, &Scope::event()) {
+            let problem = Problem::error(&self.object, "spec.filter", error.message.clone());
+            self.problems.push(problem.at(error.range.start));
+        }
+    }
+
+    fn delivery(&mut self, spec: &api::Delivery) -> DeliverySettings {
+        let settings = DeliverySettings {
+            timeout: spec.timeout().duration(),
+            backoff_initial: spec.backoff.initial().duration(),
+            backoff_max: spec.backoff.max().duration(),
+            max_attempts: spec.max_attempts(),
+            max_age: spec.max_age().duration(),
+            max_in_flight: spec.max_in_flight(),
+            ordering: match spec.ordering() {
+                api::Ordering::None => Ordering::None,
+                api::Ordering::PerCustomer => Ordering::PerCustomer,
+            },
+        };
+        for (path, duration) in [
+            ("spec.delivery.timeout", settings.timeout),
+            ("spec.delivery.backoff.initial", settings.backoff_initial),
+            ("spec.delivery.maxAge", settings.max_age),
+        ] {
+            if duration.is_zero() {
+                self.error(path, "must be longer than zero");
+            }
+        }
+        if settings.backoff_max < settings.backoff_initial {
+            self.error("spec.delivery.backoff.max", "must be at least backoff.initial");
+        }
+        settings
+    }
+
+    fn sink(&mut self, spec: &api::Sink, held: &mut Option<String>) -> Option<Sink> {
+        let path = FieldPath::from("spec.sink");
+        let (uri, service) = match (&spec.uri, &spec.service) {
+            (Some(uri), _) => {
+                if let Err(error) = url::Url::parse(uri) {
+                    self.error(path.field("uri"), format!("is no URL: {error}"));
+                }
+                (uri.clone(), false)
+            }
+            (None, Some(service)) => {
+                let name = ObjectName::new(&self.name.namespace, &service.name);
+                let base = match (self.lookup.environment.service_url)(&name, service.port) {
+                    Ok(base) => base,
+                    Err(message) => {
+                        self.hold(held, path.field("service"), (reason::SERVICE_NOT_FOUND, message));
+                        // Never called: the subscription is held.
+                        format!("http://{}.{}.svc:{}", name.name, name.namespace, service.port)
+                    }
+                };
+                (format!("{}{}", base.trim_end_matches('/'), service.path()), true)
+            }
+            (None, None) => {
+                self.error(path, "needs uri or service");
+                return None;
+            }
+        };
+        let headers = self.headers(spec, held);
+        let signing = spec.signing.as_ref().and_then(|signing| {
+            let path = FieldPath::from("spec.sink.signing.secretKeyRef");
+            match self.lookup.secret_key(&self.name.namespace, &signing.secret_key_ref) {
+                Err(waiting) => {
+                    self.hold(held, path, waiting);
+                    None
+                }
+                Ok(key) => match signing::decode_whsec(key.expose()) {
+                    Ok(key) => Some(SigningKey(key)),
+                    Err(error) => {
+                        self.hold(held, path, (reason::SECRET_INVALID, error.to_string()));
+                        None
+                    }
+                },
+            }
+        });
+        let tls = spec.tls.as_ref().map(|tls| self.tls(tls, held)).unwrap_or_default();
+        let format = match spec.format() {
+            api::SinkFormat::Binary => Format::Binary,
+            api::SinkFormat::Structured => Format::Structured,
+            api::SinkFormat::Raw => Format::Raw,
+        };
+        let in_cluster = service || self.lookup.environment.private_sinks;
+        Some(Sink { uri, in_cluster, format, headers, signing, tls })
+    }
+
+    /// Something that sending needs is missing: events are kept until it is there.
+    fn hold(&mut self, held: &mut Option<String>, path: impl Into<FieldPath>, waiting: Waiting) {
+        held.get_or_insert_with(|| waiting.1.clone());
+        self.wait(path, waiting);
+    }
+
+    fn headers(&mut self, spec: &api::Sink, held: &mut Option<String>) -> Vec<Header> {
+        let mut headers = Vec::new();
+        for (name, source) in &spec.headers {
+            let path = FieldPath::from("spec.sink.headers").field(name);
+            if let Err(refused) = headers::check_name(name, spec.signing.is_some()) {
+                self.error(path, refused.to_string());
+                continue;
+            }
+            let value = match (&source.value, &source.value_from) {
+                (Some(value), _) => value.as_str().into(),
+                (None, Some(source)) => {
+                    match self.lookup.secret_key(&self.name.namespace, &source.secret_key_ref) {
+                        Ok(value) => value,
+                        Err(waiting) => {
+                            self.hold(held, path, waiting);
+                            continue;
+                        }
+                    }
+                }
+                (None, None) => {
+                    self.error(path, "needs value or valueFrom");
+                    continue;
+                }
+            };
+            if http::HeaderValue::from_bytes(value.expose()).is_err() {
+                let message = "the value cannot stand in a header: it holds a line break or another control character";
+                match source.value {
+                    Some(_) => self.error(path, message),
+                    None => self.hold(held, path, (reason::SECRET_INVALID, message.into())),
+                }
+                continue;
+            }
+            headers.push(Header { name: name.clone(), value });
+        }
+        headers
+    }
+
+    fn tls(&mut self, spec: &api::SinkTls, held: &mut Option<String>) -> Tls {
+        let namespace = self.name.namespace.clone();
+        let path = FieldPath::from("spec.sink.tls");
+        let mut tls = Tls::default();
+        if let Some(source) = &spec.ca_bundle_from {
+            let bundle = match (&source.config_map_key_ref, &source.secret_key_ref) {
+                (Some(key), _) => self.lookup.config_map_key(&namespace, key).map(str::to_owned),
+                (None, Some(key)) => self.lookup.secret_key(&namespace, key).map(|bundle| {
+                    String::from_utf8_lossy(bundle.expose()).into_owned()
+                }),
+                (None, None) => Ok(String::new()),
+            };
+            match bundle {
+                Ok(bundle) => tls.ca_bundle = Some(bundle),
+                Err(waiting) => self.hold(held, path.field("caBundleFrom"), waiting),
+            }
+        }
+        if let Some(source) = &spec.client_certificate_from {
+            let key = |key: &str| api::KeyReference {
+                name: source.secret_ref.name.clone(),
+                key: key.into(),
+            };
+            let certificate = self.lookup.secret_key(&namespace, &key("tls.crt"));
+            let private_key = self.lookup.secret_key(&namespace, &key("tls.key"));
+            match (certificate, private_key) {
+                (Ok(certificate), Ok(key)) => {
+                    let certificate = String::from_utf8_lossy(certificate.expose()).into_owned();
+                    tls.client_certificate = Some(ClientCertificate { certificate, key });
+                }
+                (Err(waiting), _) | (_, Err(waiting)) => {
+                    self.hold(held, path.field("clientCertificateFrom"), waiting);
+                }
+            }
+        }
+        tls
+    }
+}
+
+fn only(customers: impl IntoIterator<Item = CustomerKey>) -> Customers {
+    Customers::Only(Arc::new(customers.into_iter().collect::<BTreeSet<_>>()))
+}

@@ -1,0 +1,177 @@
+//! From what was read to what is served: the memory of objects, compiled, with the last good form
+//! of what is broken. No I/O.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+
+use super::memory::{Changes, Memory, Reading};
+use crate::api::{ObjectReference, Resources};
+use crate::compile::{Compiled, Environment, Identity, Kind, State, Verdict, compile, name_of};
+use crate::event::ObjectName;
+
+/// What never changes while `dev` runs, and functions that compilation needs.
+pub struct Settings {
+    /// `--public-url`, which wins over the EventGateway's.
+    pub public_url: Option<String>,
+    /// What serves as the public URL where nothing names one: the listener's own address.
+    pub listener_url: String,
+    /// The token of a type's unguessable URI.
+    pub webhook_token: Box<dyn Fn(&ObjectName) -> String + Send + Sync>,
+    /// `--service NAME=URL`: what stands in for Services, by `name` or `namespace/name`.
+    pub services: BTreeMap<String, String>,
+}
+
+/// What is served now, and what there is to say about it.
+#[derive(Debug)]
+pub struct Outcome {
+    /// The configuration to apply, and a verdict on each object as it stands in the manifests.
+    pub compiled: Compiled,
+    /// Objects that are served in their last good form because the present one is broken.
+    pub served_as_before: BTreeSet<ObjectReference>,
+}
+
+/// Everything that `dev` knows of the manifests.
+pub struct Session {
+    settings: Settings,
+    memory: Memory,
+    /// Objects that are there but broken in themselves.
+    invalid: BTreeSet<ObjectReference>,
+    /// The webhook paths of types among them, as far as they can be made out.
+    unusable_paths: Vec<(ObjectName, String)>,
+}
+
+impl Session {
+    /// Goes on from what was remembered.
+    pub fn new(settings: Settings, memory: Memory) -> Self {
+        Self { settings, memory, invalid: BTreeSet::new(), unusable_paths: Vec::new() }
+    }
+
+    /// What is to be remembered.
+    pub fn memory(&self) -> &Memory {
+        &self.memory
+    }
+
+    /// What the gateway that runs here says of the log's size, in bytes. It counts at start only.
+    pub fn storage_size(&self) -> Option<u64> {
+        let resources = self.resources(&BTreeSet::new());
+        let name = default_gateway(&resources);
+        let gateway = resources.gateways.iter().find(|gateway| name_of(*gateway) == name)?;
+        Some(gateway.spec.storage.size.as_ref()?.bytes())
+    }
+
+    /// Takes a reading in. `unusable_paths` are the webhook paths of the types among the broken
+    /// objects, as far as they can be made out.
+    pub fn update(
+        &mut self,
+        reading: Reading,
+        unusable_paths: Vec<(ObjectName, String)>,
+        now: Timestamp,
+        new_uid: &mut dyn FnMut() -> String,
+    ) -> Changes {
+        self.invalid = reading.broken.iter().map(|(key, _)| key.clone()).collect();
+        self.unusable_paths = unusable_paths;
+        self.memory.update(reading, now, new_uid)
+    }
+
+    /// Compiles what is remembered now.
+    pub fn compile(&mut self) -> Outcome {
+        let mut served_as_before = BTreeSet::new();
+        let mut compiled = self.compile_with(&served_as_before);
+        for verdict in &compiled.verdicts {
+            let key = verdict.kind.reference(&verdict.name);
+            if verdict.state != State::Invalid {
+                self.memory.judged_good(&key);
+            } else if self.memory.get(&key).is_some_and(|known| known.last_good.is_some()) {
+                served_as_before.insert(key);
+            }
+        }
+        if !served_as_before.is_empty() {
+            let again = self.compile_with(&served_as_before);
+            compiled = merge(compiled, again, &served_as_before);
+        }
+        Outcome { compiled, served_as_before }
+    }
+
+    fn compile_with(&self, as_before: &BTreeSet<ObjectReference>) -> Compiled {
+        let resources = self.resources(as_before);
+        let default_gateway = default_gateway(&resources);
+        let public_url = self.public_url(&resources, &default_gateway);
+        let identity = |kind: Kind, name: &ObjectName| match self.memory.get(&kind.reference(name)) {
+            Some(known) => Identity { uid: known.uid.clone(), since: known.since },
+            None => Identity { uid: String::new(), since: Timestamp::UNIX_EPOCH },
+        };
+        let service_url = |service: &ObjectName, _port: u16| {
+            let by_name = self.settings.services.get(&service.to_string());
+            by_name.or_else(|| self.settings.services.get(&service.name)).cloned().ok_or_else(|| {
+                format!("nothing stands in for Service {service}: start with --service {}=URL", service.name)
+            })
+        };
+        compile(
+            &resources,
+            &Environment {
+                public_url: &public_url,
+                default_gateway,
+                private_sinks: true,
+                unusable_paths: &self.unusable_paths,
+                webhook_token: &*self.settings.webhook_token,
+                service_url: &service_url,
+                identity: &identity,
+            },
+        )
+    }
+
+    fn public_url(&self, resources: &Resources, gateway: &ObjectName) -> String {
+        let declared = resources.gateways.iter().find(|one| name_of(*one) == *gateway);
+        let url = (self.settings.public_url.as_deref())
+            .or_else(|| declared.map(|gateway| gateway.spec.public_url.as_str()))
+            .unwrap_or(&self.settings.listener_url);
+        url.trim_end_matches('/').to_owned()
+    }
+
+    fn resources(&self, as_before: &BTreeSet<ObjectReference>) -> Resources {
+        let mut resources = Resources::default();
+        for (key, known) in self.memory.objects() {
+            let object = match &known.last_good {
+                Some(good) if as_before.contains(key) => good,
+                _ => &known.object,
+            };
+            object.clone().add_to(&mut resources);
+        }
+        let never_good = self.invalid.iter().filter(|key| self.memory.get(key).is_none());
+        resources.invalid.extend(never_good.cloned());
+        resources
+    }
+}
+
+/// The verdicts on the present forms, the configuration with the former ones.
+fn merge(present: Compiled, served: Compiled, as_before: &BTreeSet<ObjectReference>) -> Compiled {
+    let present: BTreeMap<ObjectReference, Verdict> = present
+        .verdicts
+        .into_iter()
+        .map(|verdict| (verdict.kind.reference(&verdict.name), verdict))
+        .collect();
+    let verdicts = served
+        .verdicts
+        .into_iter()
+        .map(|verdict| {
+            let key = verdict.kind.reference(&verdict.name);
+            match present.get(&key) {
+                // What it is served at is the former form's, what is wrong the present one's.
+                Some(broken) if as_before.contains(&key) => {
+                    Verdict { detail: verdict.detail, ..broken.clone() }
+                }
+                _ => verdict,
+            }
+        })
+        .collect();
+    Compiled { configuration: served.configuration, verdicts }
+}
+
+/// The gateway that runs here: the one named `default`, else the only one, else one that nobody
+/// declared.
+fn default_gateway(resources: &Resources) -> ObjectName {
+    let names: Vec<ObjectName> = resources.gateways.iter().map(name_of).collect();
+    let named = names.iter().find(|name| name.name == "default");
+    named.or(names.first()).cloned().unwrap_or_else(|| ObjectName::new("tidegate", "default"))
+}
