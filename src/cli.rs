@@ -8,10 +8,17 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+mod admin;
+mod check;
 mod crds;
+mod dead_letters;
 mod dev;
 mod display;
+mod events;
 mod failure;
+mod output;
+mod replay;
+mod schema;
 
 pub use failure::Failure;
 
@@ -31,16 +38,26 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Command {
     Dev(dev::Arguments),
-    Crds(crds::Arguments),
+    Check(check::Arguments),
+    Schema(schema::Arguments),
     Display(display::Arguments),
+    Events(events::Arguments),
+    DeadLetters(dead_letters::Arguments),
+    Replay(replay::Arguments),
+    Crds(crds::Arguments),
 }
 
 /// Runs the command that the process arguments name.
 pub fn main() -> ExitCode {
     let result = match Arguments::parse().command {
         Command::Dev(arguments) => dev::run(arguments),
-        Command::Crds(arguments) => crds::run(&arguments),
+        Command::Check(arguments) => check::run(&arguments),
+        Command::Schema(arguments) => schema::run(&arguments),
         Command::Display(arguments) => display::run(arguments),
+        Command::Events(arguments) => events::run(&arguments),
+        Command::DeadLetters(arguments) => dead_letters::run(&arguments),
+        Command::Replay(arguments) => replay::run(&arguments),
+        Command::Crds(arguments) => crds::run(&arguments),
     };
     result.unwrap_or_else(|failure| failure.report())
 }

@@ -1,0 +1,216 @@
+//! `tidegate check`: everything that is wrong in manifests, before anything else sees them.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use jiff::Timestamp;
+use serde::Serialize;
+use tidegate::api::{ObjectReference, Resources, Severity};
+use tidegate::compile::{Environment, Identity, compile};
+use tidegate::event::ObjectName;
+use tidegate::manifest::{self, Manifests, PlacedProblem, Source};
+
+use super::Failure;
+use super::output::print;
+
+/// Validate manifests offline, as the controller would: fields, expressions, templates, schemas,
+/// examples, references, and the traps of YAML.
+///
+/// Exit code 1 if there are errors.
+///
+/// Example: tidegate check examples/quickstart
+#[derive(clap::Args)]
+pub struct Arguments {
+    /// Folders and files with manifests.
+    #[arg(required = true, value_name = "PATH")]
+    paths: Vec<PathBuf>,
+    /// Print the objects with every default filled in, as YAML, if there are no errors.
+    #[arg(long)]
+    effective: bool,
+    /// How problems are printed: for people, for programs, or as annotations of GitHub Actions.
+    #[arg(long, value_enum, default_value = "text")]
+    output: Output,
+}
+
+#[derive(Clone, Copy, PartialEq, clap::ValueEnum)]
+enum Output {
+    Text,
+    Json,
+    Github,
+}
+
+/// Checks, and prints what was found.
+pub fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
+    let read = manifest::read_paths(&arguments.paths);
+    if read.sources.is_empty() && read.errors.is_empty() {
+        return Err(Failure::Usage(
+            "no manifests found: give folders or files that end in .yaml, .yml or .json".to_owned(),
+        ));
+    }
+    if let Some(error) = read.errors.first() {
+        return Err(Failure::from_error(error));
+    }
+    let manifests = Manifests::new(read.sources.iter().map(Source::load));
+    let mut problems = manifests.problems.clone();
+    problems.extend(compiled(&manifests));
+    problems.sort_by(|one, other| one.place.cmp(&other.place));
+    problems.dedup();
+    let errors = count(&problems, Severity::Error);
+    match arguments.output {
+        Output::Text => as_text(&problems, manifests.objects().count(), read.sources.len()),
+        Output::Json => as_json(&problems)?,
+        Output::Github => as_annotations(&problems),
+    }
+    if errors > 0 {
+        return Ok(ExitCode::FAILURE);
+    }
+    if arguments.effective {
+        print(&effective(&manifests.resources)?);
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What compilation finds, with the places.
+fn compiled(manifests: &Manifests) -> Vec<PlacedProblem> {
+    let resources = &manifests.resources;
+    let gateway = resources.gateways.first();
+    let default_gateway = match gateway.map(tidegate::compile::name_of) {
+        Some(name) => name,
+        None => ObjectName::new("tidegate", "default"),
+    };
+    let compiled = compile(
+        resources,
+        &Environment {
+            public_url: gateway.map_or("https://gateway.example", |gateway| &gateway.spec.public_url),
+            default_gateway,
+            private_sinks: false,
+            unusable_paths: &[],
+            webhook_token: &|name| format!("{}-{}", name.namespace, name.name),
+            service_url: &|service, port| {
+                Ok(format!("http://{}.{}.svc:{port}", service.name, service.namespace))
+            },
+            // Nothing offline tells which of two objects is the older.
+            identity: &|_, name| Identity { uid: name.to_string(), since: Timestamp::UNIX_EPOCH },
+        },
+    );
+    manifests.placed(compiled.verdicts.into_iter().flat_map(|verdict| verdict.problems))
+}
+
+fn count(problems: &[PlacedProblem], severity: Severity) -> usize {
+    problems.iter().filter(|placed| placed.problem.severity == severity).count()
+}
+
+fn as_text(problems: &[PlacedProblem], objects: usize, files: usize) {
+    let mut text = String::new();
+    for placed in problems {
+        text.push_str(&format!("{placed}\n"));
+    }
+    print(&text);
+    let plural = |number: usize, word: &str| match number {
+        1 => format!("1 {word}"),
+        number => format!("{number} {word}s"),
+    };
+    eprintln!(
+        "{} in {}: {}, {}",
+        plural(objects, "object"),
+        plural(files, "file"),
+        plural(count(problems, Severity::Error), "error"),
+        plural(count(problems, Severity::Warning), "warning"),
+    );
+}
+
+/// One problem as a program reads it.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Finding<'a> {
+    severity: String,
+    file: Option<&'a str>,
+    line: Option<usize>,
+    column: Option<usize>,
+    kind: Option<&'a str>,
+    namespace: Option<&'a str>,
+    name: Option<&'a str>,
+    path: &'a str,
+    message: &'a str,
+}
+
+impl<'a> From<&'a PlacedProblem> for Finding<'a> {
+    fn from(PlacedProblem { place, problem }: &'a PlacedProblem) -> Self {
+        let mark = place.as_ref().and_then(|place| place.mark);
+        let object: Option<&ObjectReference> = problem.object.as_ref();
+        Self {
+            severity: problem.severity.to_string(),
+            file: place.as_ref().map(|place| &*place.file),
+            line: mark.map(|mark| mark.line),
+            column: mark.map(|mark| mark.column),
+            kind: object.map(|object| object.kind.as_str()),
+            namespace: object.map(|object| object.namespace.as_str()),
+            name: object.map(|object| object.name.as_str()),
+            path: problem.path.as_str(),
+            message: &problem.message,
+        }
+    }
+}
+
+fn as_json(problems: &[PlacedProblem]) -> Result<(), Failure> {
+    let findings: Vec<Finding<'_>> = problems.iter().map(Finding::from).collect();
+    let text = serde_json::to_string_pretty(&serde_json::json!({"items": findings}))
+        .map_err(|error| Failure::from_error(&error))?;
+    print(&format!("{text}\n"));
+    Ok(())
+}
+
+/// Workflow commands, which GitHub shows at the lines of a pull request.
+fn as_annotations(problems: &[PlacedProblem]) {
+    let mut text = String::new();
+    for placed in problems {
+        let finding = Finding::from(placed);
+        let command = match placed.problem.severity {
+            Severity::Error => "error",
+            Severity::Warning => "warning",
+            Severity::Note => "notice",
+        };
+        let mut properties = Vec::new();
+        if let Some(file) = finding.file {
+            properties.push(format!("file={}", escaped(file, true)));
+        }
+        if let (Some(line), Some(column)) = (finding.line, finding.column) {
+            properties.push(format!("line={line},col={column}"));
+        }
+        let message = match finding.path {
+            "" => finding.message.to_owned(),
+            path => format!("{path}: {}", finding.message),
+        };
+        text.push_str(&format!("::{command} {}::{}\n", properties.join(","), escaped(&message, false)));
+    }
+    print(&text);
+}
+
+/// A value inside a workflow command.
+fn escaped(text: &str, property: bool) -> String {
+    let text = text.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A");
+    if property { text.replace(':', "%3A").replace(',', "%2C") } else { text }
+}
+
+/// The resources of our own group with their defaults; Secrets are left out.
+fn effective(resources: &Resources) -> Result<String, Failure> {
+    let mut documents = Vec::new();
+    let mut add = |object: serde_json::Result<serde_json::Value>| {
+        let object = object.map_err(|error| Failure::from_error(&error))?;
+        documents.push(serde_saphyr::to_string(&object).map_err(|error| Failure::from_error(&error))?);
+        Ok::<_, Failure>(())
+    };
+    for object in &resources.gateways {
+        add(serde_json::to_value(object.effective()))?;
+    }
+    for object in &resources.event_types {
+        add(serde_json::to_value(object.effective()))?;
+    }
+    for object in &resources.customers {
+        add(serde_json::to_value(object.effective()))?;
+    }
+    for object in &resources.subscriptions {
+        add(serde_json::to_value(object.effective()))?;
+    }
+    Ok(documents.join("---\n"))
+}
