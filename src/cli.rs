@@ -19,6 +19,7 @@ mod failure;
 mod output;
 mod replay;
 mod schema;
+mod send;
 
 pub use failure::Failure;
 
@@ -40,6 +41,7 @@ enum Command {
     Dev(dev::Arguments),
     Check(check::Arguments),
     Schema(schema::Arguments),
+    Send(send::Arguments),
     Display(display::Arguments),
     Events(events::Arguments),
     DeadLetters(dead_letters::Arguments),
@@ -53,6 +55,7 @@ pub fn main() -> ExitCode {
         Command::Dev(arguments) => dev::run(arguments),
         Command::Check(arguments) => check::run(&arguments),
         Command::Schema(arguments) => schema::run(&arguments),
+        Command::Send(arguments) => send::run(&arguments),
         Command::Display(arguments) => display::run(arguments),
         Command::Events(arguments) => events::run(&arguments),
         Command::DeadLetters(arguments) => dead_letters::run(&arguments),

@@ -29,6 +29,7 @@ mod media;
 mod pool;
 mod receiver;
 mod request;
+mod sign;
 mod split;
 mod variables;
 mod verdict;
@@ -37,6 +38,7 @@ pub use customer::{CustomerDirectory, CustomerIndex};
 pub use interpret::EventView;
 pub use receiver::Receiver;
 pub use request::{MAX_HANDSHAKE_BODY_BYTES, Request};
+pub use sign::{SignError, Signing, sign};
 pub use verdict::{
     Accepted, Answer, AuthenticationFailure, ItemOutcome, MAX_REPORTED, Outcome, RejectedItem,
     Rejection, Verdict,

@@ -54,6 +54,8 @@ pub struct Engine {
     dead_letters: DeadLetters,
     delivery: Delivery,
     gateway: Arc<Gateway>,
+    /// Frees what dead letters no longer need.
+    tidying: tokio::task::JoinHandle<()>,
 }
 
 impl Engine {
@@ -106,7 +108,11 @@ impl Engine {
             registry,
         })
         .await?;
-        let engine = Self { log, dead_letters, delivery, gateway: Arc::new(gateway) };
+        let tidying = tokio::spawn({
+            let dead_letters = dead_letters.clone();
+            async move { dead_letters.keep_tidy().await }
+        });
+        let engine = Self { log, dead_letters, delivery, gateway: Arc::new(gateway), tidying };
         engine.apply(outcome).await?;
         Ok(engine)
     }
@@ -136,6 +142,7 @@ impl Engine {
     pub async fn drain(&self) {
         self.gateway.drain().await;
         self.delivery.drain(DRAIN).await;
+        self.tidying.abort();
         self.log.close().await;
         self.dead_letters.close().await;
     }

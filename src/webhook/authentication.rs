@@ -10,6 +10,8 @@ mod key;
 mod signature;
 mod timestamp;
 
+pub use key::decode_key;
+
 use std::borrow::Cow;
 
 use jiff::Timestamp;
