@@ -25,6 +25,9 @@ pub fn print_table(header: &[&str], rows: impl IntoIterator<Item = Vec<String>>)
     if std::io::stdout().is_terminal() {
         table.set_content_arrangement(ContentArrangement::Dynamic);
     }
-    let lines: Vec<String> = table.lines().map(|line| line.trim().to_owned() + "\n").collect();
+    let lines: Vec<String> = table
+        .lines()
+        .map(|line| format!("{}\n", line.strip_prefix(' ').unwrap_or(&line).trim_end()))
+        .collect();
     print(&lines.concat());
 }
