@@ -18,8 +18,8 @@ use crate::api::Resources;
 use crate::configuration::Configuration;
 use crate::event::ObjectName;
 
-pub use verdict::{Detail, Kind, State, Verdict};
 pub use lookup::name_of;
+pub use verdict::{Detail, Kind, State, Verdict};
 
 use lookup::Lookup;
 
@@ -75,5 +75,8 @@ pub fn compile(resources: &Resources, environment: &Environment<'_>) -> Compiled
         customers: customers.entries,
         subscriptions,
     };
-    Compiled { configuration, verdicts }
+    Compiled {
+        configuration,
+        verdicts,
+    }
 }

@@ -58,7 +58,9 @@ pub enum DevError {
     #[error(transparent)]
     DataDir(#[from] DataDirError),
     /// What was remembered cannot be read.
-    #[error("failed to read {file} in the secrets folder of the data folder: {detail}; if it cannot be mended, remove it: delivery then starts anew")]
+    #[error(
+        "failed to read {file} in the secrets folder of the data folder: {detail}; if it cannot be mended, remove it: delivery then starts anew"
+    )]
     Memory {
         /// The file.
         file: &'static str,
@@ -118,7 +120,11 @@ impl Running {
         let last_look = Look::at(&options.paths);
         let files = manifests::read(&options.paths);
         if files.count == 0 && files.unreadable.is_empty() {
-            let paths: Vec<_> = options.paths.iter().map(|path| path.display().to_string()).collect();
+            let paths: Vec<_> = options
+                .paths
+                .iter()
+                .map(|path| path.display().to_string())
+                .collect();
             return Err(DevError::NoManifests(paths.join(", ")));
         }
         let token_key = token_key(&data_dir)?;
@@ -134,7 +140,12 @@ impl Running {
         };
         let mut session = Session::new(settings, memory);
         let unusable = files.unusable_paths();
-        let changes = session.update(files.reading.clone(), unusable, Timestamp::now(), &mut new_uid);
+        let changes = session.update(
+            files.reading.clone(),
+            unusable,
+            Timestamp::now(),
+            &mut new_uid,
+        );
         let outcome = session.compile();
         // Written before anything is served: what tells a subscription from another one of the
         // same name must not change because of a crash.
@@ -157,7 +168,9 @@ impl Running {
     async fn look(&mut self) {
         let paths = self.paths.clone();
         // A slow file system must not hold up requests.
-        let Ok(look) = tokio::task::spawn_blocking(move || Look::at(&paths)).await else { return };
+        let Ok(look) = tokio::task::spawn_blocking(move || Look::at(&paths)).await else {
+            return;
+        };
         let due = self.look_again_at.is_some_and(|at| at <= Timestamp::now());
         if look == self.last_look && !due {
             return;
@@ -169,8 +182,12 @@ impl Running {
         };
         self.last_look = look;
         let unusable = files.unusable_paths();
-        let changes =
-            self.session.update(files.reading.clone(), unusable, Timestamp::now(), &mut new_uid);
+        let changes = self.session.update(
+            files.reading.clone(),
+            unusable,
+            Timestamp::now(),
+            &mut new_uid,
+        );
         self.look_again_at = changes.look_again_at;
         let outcome = self.session.compile();
         if let Err(error) = write_memory(&self.data_dir, self.session.memory()) {
@@ -180,7 +197,9 @@ impl Running {
             return;
         }
         match self.engine.apply(&outcome).await {
-            Ok(()) => self.console.changed(&files, &outcome, &changes, since.elapsed()),
+            Ok(()) => self
+                .console
+                .changed(&files, &outcome, &changes, since.elapsed()),
             Err(error) => {
                 self.console.failed("apply the edit", &error);
                 // Tried again at the next look.
@@ -195,14 +214,20 @@ fn new_uid() -> String {
 }
 
 fn read_memory(data_dir: &DataDir) -> Result<Memory, DevError> {
-    let Some(text) = data_dir.read_secret(MEMORY_FILE)? else { return Ok(Memory::default()) };
-    serde_json::from_slice(&text)
-        .map_err(|error| DevError::Memory { file: MEMORY_FILE, detail: error.to_string() })
+    let Some(text) = data_dir.read_secret(MEMORY_FILE)? else {
+        return Ok(Memory::default());
+    };
+    serde_json::from_slice(&text).map_err(|error| DevError::Memory {
+        file: MEMORY_FILE,
+        detail: error.to_string(),
+    })
 }
 
 fn write_memory(data_dir: &DataDir, memory: &Memory) -> Result<(), DevError> {
-    let text = serde_json::to_vec(memory)
-        .map_err(|error| DevError::Memory { file: MEMORY_FILE, detail: error.to_string() })?;
+    let text = serde_json::to_vec(memory).map_err(|error| DevError::Memory {
+        file: MEMORY_FILE,
+        detail: error.to_string(),
+    })?;
     if data_dir.read_secret(MEMORY_FILE)?.as_deref() != Some(&text) {
         data_dir.write_secret(MEMORY_FILE, &text)?;
     }
@@ -216,7 +241,10 @@ fn token_key(data_dir: &DataDir) -> Result<Sensitive, DevError> {
             32 => Ok(Sensitive::new(key)),
             length => {
                 let detail = format!("it has {length} bytes instead of 32");
-                Err(DevError::Memory { file: TOKEN_KEY_FILE, detail })
+                Err(DevError::Memory {
+                    file: TOKEN_KEY_FILE,
+                    detail,
+                })
             }
         };
     }

@@ -6,15 +6,12 @@
     reason = "a test that cannot go on fails"
 )]
 
-#[path = "promises/dev_state.rs"]
-mod dev_state;
-#[path = "promises/edits.rs"]
-mod edits;
-#[path = "promises/kills.rs"]
-mod kills;
 mod support;
 
 /// One file per promise.
 mod promises {
+    mod dev_state;
+    mod edits;
+    mod kills;
     mod wrong_requests;
 }

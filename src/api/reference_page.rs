@@ -10,10 +10,20 @@ use super::Crd;
 /// The page of one resource.
 #[must_use]
 pub fn reference_page(crd: &Crd) -> String {
-    let mut page = Page { text: String::new(), told: Vec::new() };
+    let mut page = Page {
+        text: String::new(),
+        told: Vec::new(),
+    };
     let names = &crd.definition.spec.names;
-    let short_names = names.short_names.as_deref().unwrap_or_default().join("`, `");
-    let _ = writeln!(page.text, "<!-- Printed by `tidegate crds --reference-dir`; edit the types, not this file. -->\n");
+    let short_names = names
+        .short_names
+        .as_deref()
+        .unwrap_or_default()
+        .join("`, `");
+    let _ = writeln!(
+        page.text,
+        "<!-- Printed by `tidegate crds --reference-dir`; edit the types, not this file. -->\n"
+    );
     let _ = writeln!(page.text, "# {}\n", crd.kind);
     let _ = writeln!(page.text, "{}\n", text(&crd.schema, "description"));
     let _ = writeln!(
@@ -38,7 +48,9 @@ struct Page<'a> {
 
 impl<'a> Page<'a> {
     fn section(&mut self, path: &str, schema: &'a Value) {
-        let Some(properties) = schema["properties"].as_object() else { return };
+        let Some(properties) = schema["properties"].as_object() else {
+            return;
+        };
         self.told.push((properties, path.to_owned()));
         let _ = writeln!(self.text, "## `{path}`\n");
         let description = text(schema, "description");
@@ -46,14 +58,23 @@ impl<'a> Page<'a> {
             let _ = writeln!(self.text, "{description}\n");
         }
         let _ = writeln!(self.text, "| field | type | meaning |\n|---|---|---|");
-        let required: Vec<&str> =
-            schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+        let required: Vec<&str> = schema["required"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter_map(Value::as_str)
+            .collect();
         let mut below = Vec::new();
         for (name, field) in properties {
             let inner = element(field);
-            let mut meaning = text(field, "description").replace('|', "\\|").replace('\n', " ");
+            let mut meaning = text(field, "description")
+                .replace('|', "\\|")
+                .replace('\n', " ");
             if let Some(values) = field["enum"].as_array().or(inner["enum"].as_array()) {
-                let values: Vec<String> = values.iter().map(|value| format!("`{}`", plain(value))).collect();
+                let values: Vec<String> = values
+                    .iter()
+                    .map(|value| format!("`{}`", plain(value)))
+                    .collect();
                 let _ = write!(meaning, " One of {}.", values.join(", "));
             }
             if let Some(default) = field.get("default") {
@@ -72,13 +93,25 @@ impl<'a> Page<'a> {
                     None => below.push((nested, inner)),
                 }
             }
-            let mark = if required.contains(&name.as_str()) { " (required)" } else { "" };
-            let _ = writeln!(self.text, "| `{name}`{mark} | {} | {} |", kind(field), meaning.trim());
+            let mark = if required.contains(&name.as_str()) {
+                " (required)"
+            } else {
+                ""
+            };
+            let _ = writeln!(
+                self.text,
+                "| `{name}`{mark} | {} | {} |",
+                kind(field),
+                meaning.trim()
+            );
         }
         self.text.push('\n');
         for (path, schema) in below {
             // Two fields of one object may be the same; the first has told it by now.
-            let told = self.told.iter().any(|(other, _)| schema["properties"].as_object() == Some(*other));
+            let told = self
+                .told
+                .iter()
+                .any(|(other, _)| schema["properties"].as_object() == Some(*other));
             if !told {
                 self.section(&path, schema);
             }
@@ -90,7 +123,9 @@ impl<'a> Page<'a> {
 fn element(field: &Value) -> &Value {
     match field["type"].as_str() {
         Some("array") => element(&field["items"]),
-        Some("object") if field["properties"].is_null() && field["additionalProperties"].is_object() => {
+        Some("object")
+            if field["properties"].is_null() && field["additionalProperties"].is_object() =>
+        {
             element(&field["additionalProperties"])
         }
         _ => field,
@@ -108,7 +143,9 @@ fn suffix(field: &Value) -> &'static str {
 fn kind(field: &Value) -> String {
     match field["type"].as_str() {
         Some("array") => format!("list of {}", kind(&field["items"])),
-        Some("object") if field["properties"].is_null() && field["additionalProperties"].is_object() => {
+        Some("object")
+            if field["properties"].is_null() && field["additionalProperties"].is_object() =>
+        {
             format!("map to {}", kind(&field["additionalProperties"]))
         }
         Some("string") => "text".to_owned(),
@@ -142,7 +179,9 @@ fn text<'a>(schema: &'a Value, keyword: &str) -> &'a str {
 }
 
 fn plain(value: &Value) -> String {
-    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+    value
+        .as_str()
+        .map_or_else(|| value.to_string(), str::to_owned)
 }
 
 #[cfg(test)]
@@ -154,7 +193,10 @@ mod tests {
         for crd in crate::api::crds() {
             let path = format!("docs/reference/{}.md", crd.definition.spec.names.plural);
             let committed = std::fs::read_to_string(&path).unwrap_or_default();
-            assert!(committed == reference_page(crd), "{path} is out of date: run `make generate`");
+            assert!(
+                committed == reference_page(crd),
+                "{path} is out of date: run `make generate`"
+            );
         }
     }
 }

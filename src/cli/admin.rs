@@ -11,7 +11,11 @@ use super::Failure;
 #[derive(clap::Args)]
 pub struct Admin {
     /// The admin address of a gateway pod or of `tidegate dev`; repeat it for every replica.
-    #[arg(long = "admin", default_value = "http://127.0.0.1:8081", value_name = "URL")]
+    #[arg(
+        long = "admin",
+        default_value = "http://127.0.0.1:8081",
+        value_name = "URL"
+    )]
     urls: Vec<Url>,
 }
 
@@ -113,7 +117,8 @@ fn client() -> Result<reqwest::Client, Failure> {
 }
 
 fn join(base: &Url, path: &str) -> Result<Url, Failure> {
-    base.join(path).map_err(|error| Failure::Usage(format!("--admin {base}: {error}")))
+    base.join(path)
+        .map_err(|error| Failure::Usage(format!("--admin {base}: {error}")))
 }
 
 async fn get(client: &reqwest::Client, url: Url) -> Result<Value, Failure> {
@@ -132,7 +137,10 @@ async fn read(url: &Url, answer: reqwest::Result<reqwest::Response>) -> Result<V
         false => Failure::from_error(&error),
     })?;
     let status = answer.status();
-    let body = answer.bytes().await.map_err(|error| Failure::from_error(&error))?;
+    let body = answer
+        .bytes()
+        .await
+        .map_err(|error| Failure::from_error(&error))?;
     let value: Value = serde_json::from_slice(&body).unwrap_or_default();
     if !status.is_success() {
         let detail = value["detail"].as_str().unwrap_or("no detail");

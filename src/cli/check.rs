@@ -81,23 +81,39 @@ fn compiled(manifests: &Manifests) -> Vec<PlacedProblem> {
     let compiled = compile(
         resources,
         &Environment {
-            public_url: gateway.map_or("https://gateway.example", |gateway| &gateway.spec.public_url),
+            public_url: gateway.map_or("https://gateway.example", |gateway| {
+                &gateway.spec.public_url
+            }),
             default_gateway,
             private_sinks: false,
             unusable_paths: &[],
             webhook_token: &|name| format!("{}-{}", name.namespace, name.name),
             service_url: &|service, port| {
-                Ok(format!("http://{}.{}.svc:{port}", service.name, service.namespace))
+                Ok(format!(
+                    "http://{}.{}.svc:{port}",
+                    service.name, service.namespace
+                ))
             },
             // Nothing offline tells which of two objects is the older.
-            identity: &|_, name| Identity { uid: name.to_string(), since: Timestamp::UNIX_EPOCH },
+            identity: &|_, name| Identity {
+                uid: name.to_string(),
+                since: Timestamp::UNIX_EPOCH,
+            },
         },
     );
-    manifests.placed(compiled.verdicts.into_iter().flat_map(|verdict| verdict.problems))
+    manifests.placed(
+        compiled
+            .verdicts
+            .into_iter()
+            .flat_map(|verdict| verdict.problems),
+    )
 }
 
 fn count(problems: &[PlacedProblem], severity: Severity) -> usize {
-    problems.iter().filter(|placed| placed.problem.severity == severity).count()
+    problems
+        .iter()
+        .filter(|placed| placed.problem.severity == severity)
+        .count()
 }
 
 fn as_text(problems: &[PlacedProblem], objects: usize, files: usize) {
@@ -181,15 +197,26 @@ fn as_annotations(problems: &[PlacedProblem]) {
             "" => finding.message.to_owned(),
             path => format!("{path}: {}", finding.message),
         };
-        text.push_str(&format!("::{command} {}::{}\n", properties.join(","), escaped(&message, false)));
+        text.push_str(&format!(
+            "::{command} {}::{}\n",
+            properties.join(","),
+            escaped(&message, false)
+        ));
     }
     print(&text);
 }
 
 /// A value inside a workflow command.
 fn escaped(text: &str, property: bool) -> String {
-    let text = text.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A");
-    if property { text.replace(':', "%3A").replace(',', "%2C") } else { text }
+    let text = text
+        .replace('%', "%25")
+        .replace('\r', "%0D")
+        .replace('\n', "%0A");
+    if property {
+        text.replace(':', "%3A").replace(',', "%2C")
+    } else {
+        text
+    }
 }
 
 /// The resources of our own group with their defaults; Secrets are left out.
@@ -197,7 +224,8 @@ fn effective(resources: &Resources) -> Result<String, Failure> {
     let mut documents = Vec::new();
     let mut add = |object: serde_json::Result<serde_json::Value>| {
         let object = object.map_err(|error| Failure::from_error(&error))?;
-        documents.push(serde_saphyr::to_string(&object).map_err(|error| Failure::from_error(&error))?);
+        documents
+            .push(serde_saphyr::to_string(&object).map_err(|error| Failure::from_error(&error))?);
         Ok::<_, Failure>(())
     };
     for object in &resources.gateways {

@@ -23,7 +23,10 @@ pub struct Arguments {
 
 /// Prints all four, or writes them into files.
 pub fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
-    let Arguments { output_dir, reference_dir } = arguments;
+    let Arguments {
+        output_dir,
+        reference_dir,
+    } = arguments;
     for crd in api::crds() {
         if let Some(folder) = output_dir {
             write(folder.join(&crd.file_name), &crd.yaml)?;
@@ -34,7 +37,11 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
         }
     }
     if output_dir.is_none() && reference_dir.is_none() {
-        let text = api::crds().iter().map(|crd| crd.yaml.as_str()).collect::<Vec<_>>().join("---\n");
+        let text = api::crds()
+            .iter()
+            .map(|crd| crd.yaml.as_str())
+            .collect::<Vec<_>>()
+            .join("---\n");
         // A reader that stops early, such as `head`, is no failure.
         let _ = std::io::stdout().write_all(text.as_bytes());
     }

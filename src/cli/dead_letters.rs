@@ -43,11 +43,20 @@ pub struct Arguments {
 
 /// Prints the list, or one.
 pub fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
-    let Arguments { admin, number, event_type, subscription, customer, reason, limit, output } =
-        arguments;
+    let Arguments {
+        admin,
+        number,
+        event_type,
+        subscription,
+        customer,
+        reason,
+        limit,
+        output,
+    } = arguments;
     if let Some(number) = number {
         let letter = admin.get(&format!("/v1/dead-letters/{number}"))?;
-        let letter = serde_json::to_string_pretty(&letter).map_err(|error| Failure::from_error(&error))?;
+        let letter =
+            serde_json::to_string_pretty(&letter).map_err(|error| Failure::from_error(&error))?;
         print(&format!("{letter}\n"));
         return Ok(ExitCode::SUCCESS);
     }
@@ -75,15 +84,30 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
             reasons(&item["reasons"]),
         ]
     });
-    let header = ["NUMBER", "AT", "EVENT TYPE", "SUBSCRIPTION", "CUSTOMER", "ID", "REASONS"];
+    let header = [
+        "NUMBER",
+        "AT",
+        "EVENT TYPE",
+        "SUBSCRIPTION",
+        "CUSTOMER",
+        "ID",
+        "REASONS",
+    ];
     print_table(&header, rows);
     Ok(ExitCode::SUCCESS)
 }
 
 fn reasons(reasons: &Value) -> String {
     let reasons = reasons.as_array().into_iter().flatten().map(|reason| {
-        let pointer = reason["pointer"].as_str().map(|pointer| format!(" at \"{pointer}\""));
-        format!("{}{}: {}", text(&reason["code"]), pointer.unwrap_or_default(), text(&reason["message"]))
+        let pointer = reason["pointer"]
+            .as_str()
+            .map(|pointer| format!(" at \"{pointer}\""));
+        format!(
+            "{}{}: {}",
+            text(&reason["code"]),
+            pointer.unwrap_or_default(),
+            text(&reason["message"])
+        )
     });
     reasons.collect::<Vec<_>>().join("\n")
 }

@@ -53,7 +53,15 @@ enum LogFormat {
 
 /// Runs until the process is told to stop, then drains.
 pub fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
-    let Arguments { paths, data_dir, listen, admin, public_url, services, log_format } = arguments;
+    let Arguments {
+        paths,
+        data_dir,
+        listen,
+        admin,
+        public_url,
+        services,
+        log_format,
+    } = arguments;
     start_logging(log_format);
     let options = Options {
         paths,
@@ -67,7 +75,9 @@ pub fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
         .enable_all()
         .build()
         .map_err(|error| Failure::from_error(&error))?;
-    runtime.block_on(dev::run(options)).map_err(|error| Failure::from_error(&error))?;
+    runtime
+        .block_on(dev::run(options))
+        .map_err(|error| Failure::from_error(&error))?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -98,7 +108,9 @@ fn public_url(text: &str) -> Result<String, String> {
 }
 
 fn service(text: &str) -> Result<(String, String), String> {
-    let (name, url) = text.split_once('=').ok_or("write NAME=URL, such as orders=http://127.0.0.1:9090")?;
+    let (name, url) = text
+        .split_once('=')
+        .ok_or("write NAME=URL, such as orders=http://127.0.0.1:9090")?;
     let parsed = Url::parse(url).map_err(|error| format!("{url}: {error}"))?;
     if !matches!(parsed.scheme(), "http" | "https") {
         return Err(format!("{url}: the scheme must be http or https"));

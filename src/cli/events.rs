@@ -51,7 +51,14 @@ pub struct Select {
 impl Select {
     /// The members of a request to the admin API; those that are not asked for are `None`.
     pub fn members(&self) -> [(&'static str, Option<String>); 6] {
-        let Self { event_type, subscription, customer, id, from, until } = self;
+        let Self {
+            event_type,
+            subscription,
+            customer,
+            id,
+            from,
+            until,
+        } = self;
         [
             ("eventType", event_type.clone()),
             ("subscription", subscription.clone()),
@@ -65,7 +72,12 @@ impl Select {
 
 /// Prints the list.
 pub fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
-    let Arguments { admin, select, limit, output } = arguments;
+    let Arguments {
+        admin,
+        select,
+        limit,
+        output,
+    } = arguments;
     let mut items = admin.list("/v1/events", &select.members(), *limit)?;
     // Replicas know nothing of each other; the time of receipt puts their events together.
     items.sort_by(|one, other| other["received"].as_str().cmp(&one["received"].as_str()));
@@ -83,7 +95,10 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
             deliveries(&item["deliveries"]),
         ]
     });
-    print_table(&["RECEIVED", "EVENT TYPE", "CUSTOMER", "ID", "DELIVERIES"], rows);
+    print_table(
+        &["RECEIVED", "EVENT TYPE", "CUSTOMER", "ID", "DELIVERIES"],
+        rows,
+    );
     Ok(ExitCode::SUCCESS)
 }
 
@@ -102,7 +117,9 @@ fn deliveries(deliveries: &Value) -> String {
         .into_iter()
         .flatten()
         .map(|delivery| {
-            let error = delivery["lastError"].as_str().map(|error| format!(", {error}"));
+            let error = delivery["lastError"]
+                .as_str()
+                .map(|error| format!(", {error}"));
             format!(
                 "{}: {}{}",
                 text(&delivery["subscription"]),
@@ -111,5 +128,9 @@ fn deliveries(deliveries: &Value) -> String {
             )
         })
         .collect();
-    if deliveries.is_empty() { "nobody wants it".to_owned() } else { deliveries.join("\n") }
+    if deliveries.is_empty() {
+        "nobody wants it".to_owned()
+    } else {
+        deliveries.join("\n")
+    }
 }

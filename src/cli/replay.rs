@@ -28,7 +28,11 @@ pub struct Arguments {
 
 /// Starts the replay, and says what became of it.
 pub fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
-    let Arguments { admin, select, dead_letters } = arguments;
+    let Arguments {
+        admin,
+        select,
+        dead_letters,
+    } = arguments;
     let mut request: Map<String, Value> = select
         .members()
         .into_iter()
@@ -70,5 +74,9 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
             }
         }
     }
-    Ok(if all_replayed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if all_replayed {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
 }

@@ -23,9 +23,14 @@ pub struct Arguments {
 
 /// Prints the schema.
 pub fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
-    let examples = arguments.files.iter().map(|file| read(file)).collect::<Result<Vec<_>, _>>()?;
+    let examples = arguments
+        .files
+        .iter()
+        .map(|file| read(file))
+        .collect::<Result<Vec<_>, _>>()?;
     let schema = schema::generate(&examples).map_err(|error| Failure::from_error(&error))?;
-    let text = serde_json::to_string_pretty(&schema).map_err(|error| Failure::from_error(&error))?;
+    let text =
+        serde_json::to_string_pretty(&schema).map_err(|error| Failure::from_error(&error))?;
     print(&format!("{text}\n"));
     Ok(ExitCode::SUCCESS)
 }
@@ -36,7 +41,9 @@ fn read(file: &Path) -> Result<Value, Failure> {
     };
     let mut text = Vec::new();
     if file == Path::new("-") {
-        std::io::stdin().read_to_end(&mut text).map_err(|error| failed(&error))?;
+        std::io::stdin()
+            .read_to_end(&mut text)
+            .map_err(|error| failed(&error))?;
     } else {
         text = std::fs::read(file).map_err(|error| failed(&error))?;
     }

@@ -70,7 +70,10 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     let (public_url, path_and_query) = target(arguments, &entry, route)?;
     let mut headers = HeaderMap::new();
     if !body.is_empty() {
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        headers.insert(
+            header::CONTENT_TYPE,
+            HeaderValue::from_static("application/json"),
+        );
     }
     headers.extend(arguments.headers.iter().cloned());
     let request = Request {
@@ -82,10 +85,18 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
         body,
     };
     let id = format!("msg_{}", uuid::Uuid::new_v4().simple());
-    let claims: Map<String, Value> =
-        arguments.claims.iter().map(|(name, value)| (name.clone(), value.as_str().into())).collect();
-    let signing = Signing { now: Timestamp::now(), id: &id, claims: &claims };
-    let mut request = sign(&entry, request, &signing).map_err(|error| Failure::from_error(&error))?;
+    let claims: Map<String, Value> = arguments
+        .claims
+        .iter()
+        .map(|(name, value)| (name.clone(), value.as_str().into()))
+        .collect();
+    let signing = Signing {
+        now: Timestamp::now(),
+        id: &id,
+        claims: &claims,
+    };
+    let mut request =
+        sign(&entry, request, &signing).map_err(|error| Failure::from_error(&error))?;
     request.headers.extend(arguments.headers.iter().cloned());
     deliver(request)
 }
@@ -114,17 +125,28 @@ fn find(
             // The token is secret to the gateway; its owner gives the whole URI.
             webhook_token: &|name| name.to_string(),
             service_url: &|_, _| Ok("http://service.invalid".to_owned()),
-            identity: &|_, name| Identity { uid: name.to_string(), since: Timestamp::UNIX_EPOCH },
+            identity: &|_, name| Identity {
+                uid: name.to_string(),
+                since: Timestamp::UNIX_EPOCH,
+            },
         },
     );
     let matches = |other: &ObjectName| other.name == name || other.to_string() == name;
-    let types: Vec<&AppEventType> =
-        manifests.resources.event_types.iter().filter(|one| matches(&name_of(*one))).collect();
+    let types: Vec<&AppEventType> = manifests
+        .resources
+        .event_types
+        .iter()
+        .filter(|one| matches(&name_of(*one)))
+        .collect();
     let spec = match types[..] {
         [one] => one,
         [] => {
-            let all: Vec<String> =
-                manifests.resources.event_types.iter().map(|one| name_of(one).to_string()).collect();
+            let all: Vec<String> = manifests
+                .resources
+                .event_types
+                .iter()
+                .map(|one| name_of(one).to_string())
+                .collect();
             return Err(Failure::Usage(format!(
                 "there is no AppEventType {name} that can be used; there are: {}",
                 all.join(", ")
@@ -137,17 +159,26 @@ fn find(
         }
     };
     let name = name_of(spec);
-    let route = compiled.verdicts.iter().find_map(|verdict| match &verdict.detail {
-        Detail::EventType { route, unguessable: false, .. }
-            if verdict.kind == Kind::AppEventType && verdict.name == name =>
-        {
-            route.clone()
-        }
-        _ => None,
-    });
-    let entry = compiled.configuration.event_types.iter().find(|entry| entry.name == name);
+    let route = compiled
+        .verdicts
+        .iter()
+        .find_map(|verdict| match &verdict.detail {
+            Detail::EventType {
+                route,
+                unguessable: false,
+                ..
+            } if verdict.kind == Kind::AppEventType && verdict.name == name => route.clone(),
+            _ => None,
+        });
+    let entry = compiled
+        .configuration
+        .event_types
+        .iter()
+        .find(|entry| entry.name == name);
     let entry = entry.ok_or_else(|| {
-        Failure::Failed(format!("AppEventType {name} cannot be used; `tidegate check` says why"))
+        Failure::Failed(format!(
+            "AppEventType {name} cannot be used; `tidegate check` says why"
+        ))
     })?;
     Ok((spec.clone(), EventTypeEntry::clone(entry), route))
 }
@@ -168,7 +199,14 @@ fn target(
             entry.name
         ))
     })?;
-    Ok((arguments.public_url.as_str().trim_end_matches('/').to_owned(), route))
+    Ok((
+        arguments
+            .public_url
+            .as_str()
+            .trim_end_matches('/')
+            .to_owned(),
+        route,
+    ))
 }
 
 /// The type's example, inside of what `events.from` walks through.
@@ -177,7 +215,14 @@ fn example(spec: &AppEventType) -> Result<Bytes, Failure> {
         Failure::Usage("the type has no example: give the body with --data".to_owned())
     })?;
     let mut body = Value::Object(example);
-    let paths = spec.spec.webhook.events.from.as_ref().map(|from| from.as_slice()).unwrap_or_default();
+    let paths = spec
+        .spec
+        .webhook
+        .events
+        .from
+        .as_ref()
+        .map(|from| from.as_slice())
+        .unwrap_or_default();
     for path in paths.iter().rev() {
         let path = tidegate::expression::Path::parse(path)
             .map_err(|error| Failure::Failed(format!("events.from: {error}")))?;
@@ -190,8 +235,9 @@ fn example(spec: &AppEventType) -> Result<Bytes, Failure> {
 }
 
 fn read(file: &Path) -> Result<Bytes, Failure> {
-    let failed =
-        |error: std::io::Error| Failure::Failed(format!("failed to read {}: {error}", file.display()));
+    let failed = |error: std::io::Error| {
+        Failure::Failed(format!("failed to read {}: {error}", file.display()))
+    };
     if file != Path::new("-") {
         return std::fs::read(file).map(Bytes::from).map_err(failed);
     }
@@ -201,7 +247,14 @@ fn read(file: &Path) -> Result<Bytes, Failure> {
 }
 
 fn deliver(request: Request) -> Result<ExitCode, Failure> {
-    let Request { method, public_url, path_and_query, headers, raw_body, body: _ } = request;
+    let Request {
+        method,
+        public_url,
+        path_and_query,
+        headers,
+        raw_body,
+        body: _,
+    } = request;
     let url = format!("{public_url}{path_and_query}");
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -213,7 +266,12 @@ fn deliver(request: Request) -> Result<ExitCode, Failure> {
             .no_proxy()
             .build()
             .map_err(|error| Failure::from_error(&error))?;
-        let answer = client.request(method, &url).headers(headers).body(raw_body).send().await;
+        let answer = client
+            .request(method, &url)
+            .headers(headers)
+            .body(raw_body)
+            .send()
+            .await;
         let answer = answer.map_err(|error| match error.is_connect() {
             true => Failure::Failed(format!(
                 "nothing answers at {public_url}: is `tidegate dev` running? --public-url or --url \
@@ -222,16 +280,29 @@ fn deliver(request: Request) -> Result<ExitCode, Failure> {
             false => Failure::from_error(&error),
         })?;
         let status = answer.status();
-        let body = answer.text().await.map_err(|error| Failure::from_error(&error))?;
+        let body = answer
+            .text()
+            .await
+            .map_err(|error| Failure::from_error(&error))?;
         print(&format!("{status}\n{body}\n"));
-        Ok(if status.is_success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        Ok(if status.is_success() {
+            ExitCode::SUCCESS
+        } else {
+            ExitCode::FAILURE
+        })
     })
 }
 
 fn header_pair(text: &str) -> Result<(HeaderName, HeaderValue), String> {
     let (name, value) = text.split_once(':').ok_or("write NAME: VALUE")?;
-    let name = name.trim().parse::<HeaderName>().map_err(|error| error.to_string())?;
-    let value = value.trim().parse::<HeaderValue>().map_err(|error| error.to_string())?;
+    let name = name
+        .trim()
+        .parse::<HeaderName>()
+        .map_err(|error| error.to_string())?;
+    let value = value
+        .trim()
+        .parse::<HeaderValue>()
+        .map_err(|error| error.to_string())?;
     Ok((name, value))
 }
 

@@ -32,9 +32,10 @@ impl Customers<'_> {
         &self,
         namespace: &str,
     ) -> impl Iterator<Item = (&CustomerKey, BTreeMap<String, String>)> {
-        self.by_name.values().filter(move |(key, _)| key.namespace == namespace).map(
-            |(key, customer)| (key, customer.metadata.labels.clone().unwrap_or_default()),
-        )
+        self.by_name
+            .values()
+            .filter(move |(key, _)| key.namespace == namespace)
+            .map(|(key, customer)| (key, customer.metadata.labels.clone().unwrap_or_default()))
     }
 }
 
@@ -60,16 +61,26 @@ pub(super) fn compile<'a>(
         .collect();
     by_age.sort_by(|one, other| (one.0, &one.1).cmp(&(other.0, &other.1)));
 
-    let mut customers = Customers { entries: Vec::new(), by_name: HashMap::new() };
+    let mut customers = Customers {
+        entries: Vec::new(),
+        by_name: HashMap::new(),
+    };
     let mut ids: HashMap<CustomerKey, ObjectName> = HashMap::new();
     let mut found = Vec::new();
     for (since, name, customer) in by_age {
         let object = Kind::Customer.reference(&name);
         let mut problems = Vec::new();
-        let (fields, mut waiting) =
-            lookup.fields(&name.namespace, &customer.spec.fields, &customer.spec.fields_from);
+        let (fields, mut waiting) = lookup.fields(
+            &name.namespace,
+            &customer.spec.fields,
+            &customer.spec.fields_from,
+        );
         if let Some((_, message)) = &waiting {
-            problems.push(Problem::warning(&object, "spec.fieldsFrom", message.clone()));
+            problems.push(Problem::warning(
+                &object,
+                "spec.fieldsFrom",
+                message.clone(),
+            ));
         }
         for field in &compared {
             if fields.sensitive.contains_key(*field) {
@@ -80,7 +91,10 @@ pub(super) fn compile<'a>(
                 problems.push(Problem::warning(&object, "spec.fieldsFrom", message));
             }
         }
-        let key = CustomerKey { namespace: name.namespace.clone(), id: customer.id().to_owned() };
+        let key = CustomerKey {
+            namespace: name.namespace.clone(),
+            id: customer.id().to_owned(),
+        };
         if let Some(owner) = ids.get(&key) {
             let message = format!("Customer {owner} already has the id {}", key.id);
             problems.push(Problem::warning(&object, "spec.id", message.clone()));
@@ -89,13 +103,26 @@ pub(super) fn compile<'a>(
             ids.insert(key.clone(), name.clone());
             let fields = compared
                 .iter()
-                .filter_map(|field| Some(((*field).to_owned(), text_of(fields.plain.get(*field)?)?)))
+                .filter_map(|field| {
+                    Some(((*field).to_owned(), text_of(fields.plain.get(*field)?)?))
+                })
                 .collect();
-            let entry = CustomerEntry { name: name.clone(), id: key.id.clone(), since, fields };
+            let entry = CustomerEntry {
+                name: name.clone(),
+                id: key.id.clone(),
+                since,
+                fields,
+            };
             customers.entries.push(Arc::new(entry));
             customers.by_name.insert(name.clone(), (key, customer));
         }
-        found.push(Verdict::new(Kind::Customer, name, problems, waiting, Detail::None));
+        found.push(Verdict::new(
+            Kind::Customer,
+            name,
+            problems,
+            waiting,
+            Detail::None,
+        ));
     }
     found.sort_by(|one, other| one.name.cmp(&other.name));
     verdicts.extend(found);

@@ -33,7 +33,10 @@ impl EventTypes {
 const EXAMPLE_VIOLATIONS: usize = 10;
 
 pub(super) fn compile(lookup: &Lookup<'_>, verdicts: &mut Vec<Verdict>) -> EventTypes {
-    let mut event_types = EventTypes { entries: Vec::new(), routes: Vec::new() };
+    let mut event_types = EventTypes {
+        entries: Vec::new(),
+        routes: Vec::new(),
+    };
     let mut paths: HashMap<String, ObjectName> = HashMap::new();
     // The older of two types with the same path has it.
     let mut by_age: Vec<&AppEventType> = lookup.resources.event_types.iter().collect();
@@ -47,25 +50,49 @@ pub(super) fn compile(lookup: &Lookup<'_>, verdicts: &mut Vec<Verdict>) -> Event
         let mut draft = Draft::new(lookup, &name);
         let entry = draft.entry(&kind.spec);
         let route = draft.route(&kind.spec, &mut paths);
-        let Draft { problems, waiting, generated_schema, .. } = draft;
+        let Draft {
+            problems,
+            waiting,
+            generated_schema,
+            ..
+        } = draft;
         if let Some(route) = &route {
             // A URI without an entry answers 503: the fault is ours, the app should try again.
-            event_types.routes.push(RouteEntry { path: route.clone(), event_type: name.clone() });
+            event_types.routes.push(RouteEntry {
+                path: route.clone(),
+                event_type: name.clone(),
+            });
         }
         if let Some(entry) = entry
             && !problems.iter().any(Problem::is_error)
         {
             event_types.entries.push(Arc::new(entry));
         }
-        let unguessable =
-            kind.spec.global_webhook.as_ref().is_some_and(|webhook| webhook.path.is_none());
-        let detail = Detail::EventType { route, unguessable, generated_schema };
-        found.push(Verdict::new(Kind::AppEventType, name, problems, waiting, detail));
+        let unguessable = kind
+            .spec
+            .global_webhook
+            .as_ref()
+            .is_some_and(|webhook| webhook.path.is_none());
+        let detail = Detail::EventType {
+            route,
+            unguessable,
+            generated_schema,
+        };
+        found.push(Verdict::new(
+            Kind::AppEventType,
+            name,
+            problems,
+            waiting,
+            detail,
+        ));
     }
     for (name, path) in lookup.environment.unusable_paths {
         if !paths.contains_key(path) && lookup.event_type(name).is_none() {
             let path = path.clone();
-            event_types.routes.push(RouteEntry { path, event_type: name.clone() });
+            event_types.routes.push(RouteEntry {
+                path,
+                event_type: name.clone(),
+            });
         }
     }
     found.sort_by(|one, other| one.name.cmp(&other.name));
@@ -109,12 +136,14 @@ impl<'a> Draft<'a> {
     }
 
     fn error(&mut self, path: impl Into<FieldPath>, message: impl Into<String>) {
-        self.problems.push(Problem::error(&self.object, path, message));
+        self.problems
+            .push(Problem::error(&self.object, path, message));
     }
 
     /// What is missing now and may come: a warning, and the first is the state's reason.
     fn wait(&mut self, path: impl Into<FieldPath>, waiting: Waiting) {
-        self.problems.push(Problem::warning(&self.object, path, waiting.1.clone()));
+        self.problems
+            .push(Problem::warning(&self.object, path, waiting.1.clone()));
         self.waiting.get_or_insert(waiting);
     }
 
@@ -164,7 +193,9 @@ impl<'a> Draft<'a> {
 
     /// Whether the gateway that this compilation is for serves the type.
     fn served(&mut self, spec: &AppEventTypeSpec) -> bool {
-        let Some(reference) = &spec.gateway_ref else { return true };
+        let Some(reference) = &spec.gateway_ref else {
+            return true;
+        };
         let namespace = reference.namespace.as_ref().unwrap_or(&self.name.namespace);
         let wanted = ObjectName::new(namespace, &reference.name);
         let gateways = &self.lookup.resources.gateways;
@@ -176,9 +207,16 @@ impl<'a> Draft<'a> {
             self.wait("spec.gatewayRef", (reason::GATEWAY_NOT_FOUND, message));
             return false;
         };
-        let selector = gateway.spec.allowed_namespaces.as_ref().and_then(|allowed| allowed.selector.as_ref());
+        let selector = gateway
+            .spec
+            .allowed_namespaces
+            .as_ref()
+            .and_then(|allowed| allowed.selector.as_ref());
         let from = gateway.spec.namespaces_from();
-        if !self.lookup.admits(&wanted.namespace, from, selector, &self.name.namespace) {
+        if !self
+            .lookup
+            .admits(&wanted.namespace, from, selector, &self.name.namespace)
+        {
             let message = format!(
                 "EventGateway {wanted} does not admit namespace {} (its allowedNamespaces)",
                 self.name.namespace
@@ -200,7 +238,10 @@ impl<'a> Draft<'a> {
         let problems_before = self.problems.len();
         let example = self.example(shape)?;
         let text = match (shape.schema, shape.schema_from) {
-            (Some(schema), _) => Some((shape.path.field("schema"), Value::Object(schema.clone()).to_string())),
+            (Some(schema), _) => Some((
+                shape.path.field("schema"),
+                Value::Object(schema.clone()).to_string(),
+            )),
             (None, Some(source)) => {
                 let path = shape.path.field("schemaFrom");
                 Some((path.clone(), self.text(&path, source)?))
@@ -208,7 +249,9 @@ impl<'a> Draft<'a> {
             (None, None) => None,
         };
         let Some((path, text)) = text else {
-            let Some((path, example)) = example else { return Some(None) };
+            let Some((path, example)) = example else {
+                return Some(None);
+            };
             return match schema::generate(std::slice::from_ref(&example)) {
                 Ok(generated) => {
                     let text = generated.to_string();
@@ -228,7 +271,8 @@ impl<'a> Draft<'a> {
             Ok(schema) => {
                 for warning in schema.warnings() {
                     let message = format!("at \"{}\": {}", warning.pointer, warning.message);
-                    self.problems.push(Problem::warning(&self.object, path.clone(), message));
+                    self.problems
+                        .push(Problem::warning(&self.object, path.clone(), message));
                 }
                 if let Some((path, example)) = example {
                     for violation in schema.violations(&example, EXAMPLE_VIOLATIONS) {
@@ -241,16 +285,23 @@ impl<'a> Draft<'a> {
                 }
             }
         }
-        let failed = self.problems[problems_before..].iter().any(Problem::is_error);
+        let failed = self.problems[problems_before..]
+            .iter()
+            .any(Problem::is_error);
         (!failed).then_some(Some(text))
     }
 
     /// The example of a shape with its path. `None`: there is one, and it cannot be had.
     fn example(&mut self, shape: &Shape<'_>) -> Option<Option<(FieldPath, Value)>> {
         if let Some(example) = shape.example {
-            return Some(Some((shape.path.field("example"), Value::Object(example.clone()))));
+            return Some(Some((
+                shape.path.field("example"),
+                Value::Object(example.clone()),
+            )));
         }
-        let Some(source) = shape.example_from else { return Some(None) };
+        let Some(source) = shape.example_from else {
+            return Some(None);
+        };
         let path = shape.path.field("exampleFrom");
         let text = self.text(&path, source)?;
         match serde_json::from_str(&text) {
@@ -263,7 +314,10 @@ impl<'a> Draft<'a> {
     }
 
     fn text(&mut self, path: &FieldPath, source: &TextSource) -> Option<String> {
-        match self.lookup.config_map_key(&self.name.namespace, &source.config_map_key_ref) {
+        match self
+            .lookup
+            .config_map_key(&self.name.namespace, &source.config_map_key_ref)
+        {
             Ok(text) => Some(text.to_owned()),
             Err(waiting) => {
                 self.wait(path.clone(), waiting);
@@ -274,8 +328,11 @@ impl<'a> Draft<'a> {
 
     /// The values of all keys that authentication names, once each.
     fn keys(&mut self, spec: &AppEventTypeSpec) -> Vec<KeyEntry> {
-        let (fields, waiting) =
-            self.lookup.fields(&self.name.namespace, &spec.app.fields, &spec.app.fields_from);
+        let (fields, waiting) = self.lookup.fields(
+            &self.name.namespace,
+            &spec.app.fields,
+            &spec.app.fields_from,
+        );
         if let Some(waiting) = waiting {
             self.wait("spec.app.fieldsFrom", waiting);
         }
@@ -296,20 +353,29 @@ impl<'a> Draft<'a> {
                     None
                 }
             };
-            keys.push(KeyEntry { source: source.clone(), value });
+            keys.push(KeyEntry {
+                source: source.clone(),
+                value,
+            });
         }
         keys
     }
 
     /// The namespaces whose Customers the type's events may be for.
     fn customer_namespaces(&self, spec: &AppEventTypeSpec) -> Vec<String> {
-        let selector = spec.allowed_namespaces.as_ref().and_then(|allowed| allowed.selector.as_ref());
+        let selector = spec
+            .allowed_namespaces
+            .as_ref()
+            .and_then(|allowed| allowed.selector.as_ref());
         let own = self.name.namespace.as_str();
         self.lookup
             .namespaces
             .iter()
             .filter(|other| {
-                **other == own || self.lookup.admits(own, spec.namespaces_from(), selector, other)
+                **other == own
+                    || self
+                        .lookup
+                        .admits(own, spec.namespaces_from(), selector, other)
             })
             .map(|namespace| (*namespace).to_owned())
             .collect()
@@ -361,10 +427,21 @@ fn app_field(fields: &Fields, name: &str) -> Result<crate::configuration::Sensit
 fn key_sources(webhook: &Webhook) -> Vec<(FieldPath, &KeySource)> {
     let mut sources = Vec::new();
     let path = FieldPath::from("spec.webhook");
-    entries(&path.field("authentication"), &webhook.authentication, &mut sources);
+    entries(
+        &path.field("authentication"),
+        &webhook.authentication,
+        &mut sources,
+    );
     for (index, handshake) in webhook.handshakes.iter().enumerate() {
-        let path = path.field("handshakes").index(index).field("authentication");
-        entries(&path, handshake.authentication.as_deref().unwrap_or_default(), &mut sources);
+        let path = path
+            .field("handshakes")
+            .index(index)
+            .field("authentication");
+        entries(
+            &path,
+            handshake.authentication.as_deref().unwrap_or_default(),
+            &mut sources,
+        );
     }
     sources
 }
@@ -389,13 +466,24 @@ fn entries<'a>(
             ("hmac", "keys", hmac.as_ref().map(|method| &method.keys)),
             ("digest", "keys", digest.as_ref().map(|method| &method.keys)),
             ("token", "keys", token.as_ref().map(|method| &method.keys)),
-            ("basic", "passwords", basic.as_ref().map(|method| &method.passwords)),
-            ("standardWebhooks", "keys", standard_webhooks.as_ref().map(|method| &method.keys)),
+            (
+                "basic",
+                "passwords",
+                basic.as_ref().map(|method| &method.passwords),
+            ),
+            (
+                "standardWebhooks",
+                "keys",
+                standard_webhooks.as_ref().map(|method| &method.keys),
+            ),
             ("jwt", "keys", jwt.as_ref().map(|method| &method.keys)),
         ];
         for (method, field, keys) in lists {
             for (position, key) in keys.into_iter().flatten().enumerate() {
-                sources.push((path.index(index).field(method).field(field).index(position), key));
+                sources.push((
+                    path.index(index).field(method).field(field).index(position),
+                    key,
+                ));
             }
         }
     }

@@ -16,7 +16,13 @@ pub(super) fn compile(lookup: &Lookup<'_>, verdicts: &mut Vec<Verdict>) -> Gatew
         if name == lookup.environment.default_gateway {
             entry = Some(compiled);
         }
-        verdicts.push(Verdict::new(Kind::EventGateway, name, problems, None, Detail::None));
+        verdicts.push(Verdict::new(
+            Kind::EventGateway,
+            name,
+            problems,
+            None,
+            Detail::None,
+        ));
     }
     // Without an EventGateway, as on a developer's machine, the defaults serve.
     entry.unwrap_or_else(|| {
@@ -27,7 +33,12 @@ pub(super) fn compile(lookup: &Lookup<'_>, verdicts: &mut Vec<Verdict>) -> Gatew
             trusted_proxies: Vec::new(),
             allowed_namespaces: None,
         };
-        one(lookup, &lookup.environment.default_gateway, &spec, &mut Vec::new())
+        one(
+            lookup,
+            &lookup.environment.default_gateway,
+            &spec,
+            &mut Vec::new(),
+        )
     })
 }
 

@@ -46,12 +46,22 @@ impl<'a> Lookup<'a> {
         Self {
             resources,
             environment,
-            secrets: secrets.map(|one| (named(&one.namespace, &one.name), &one.data)).collect(),
+            secrets: secrets
+                .map(|one| (named(&one.namespace, &one.name), &one.data))
+                .collect(),
             config_maps: config_maps
                 .map(|one| (named(&one.namespace, &one.name), &one.data))
                 .collect(),
-            labels: resources.namespaces.iter().map(|one| (&*one.name, &one.labels)).collect(),
-            event_types: resources.event_types.iter().map(|kind| (name_of(kind), kind)).collect(),
+            labels: resources
+                .namespaces
+                .iter()
+                .map(|one| (&*one.name, &one.labels))
+                .collect(),
+            event_types: resources
+                .event_types
+                .iter()
+                .map(|kind| (name_of(kind), kind))
+                .collect(),
             namespaces: namespaces(resources),
         }
     }
@@ -78,10 +88,12 @@ impl<'a> Lookup<'a> {
             .get(&ObjectName::new(namespace, name))
             .ok_or_else(|| missing(format!("Secret {namespace}/{name} does not exist")))?;
         match secret.get(key) {
-            None => Err(missing(format!("Secret {namespace}/{name} has no key {key}"))),
-            Some(value) if value.is_empty() => {
-                Err(missing(format!("key {key} of Secret {namespace}/{name} is empty")))
-            }
+            None => Err(missing(format!(
+                "Secret {namespace}/{name} has no key {key}"
+            ))),
+            Some(value) if value.is_empty() => Err(missing(format!(
+                "key {key} of Secret {namespace}/{name} is empty"
+            ))),
             Some(value) => Ok(value.clone()),
         }
     }
@@ -131,7 +143,9 @@ impl<'a> Lookup<'a> {
                     Some(map) => {
                         for (key, value) in *map {
                             fields.sensitive.remove(key);
-                            fields.plain.insert(key.clone(), Value::String(value.clone()));
+                            fields
+                                .plain
+                                .insert(key.clone(), Value::String(value.clone()));
                         }
                     }
                     None => {
@@ -183,11 +197,19 @@ fn namespaces(resources: &Resources) -> BTreeSet<&str> {
         .chain(resources.event_types.iter().map(Resource::meta))
         .chain(resources.customers.iter().map(Resource::meta))
         .chain(resources.subscriptions.iter().map(Resource::meta));
-    let invalid = resources.invalid.iter().map(|object: &ObjectReference| object.namespace.as_str());
+    let invalid = resources
+        .invalid
+        .iter()
+        .map(|object: &ObjectReference| object.namespace.as_str());
     metas
         .filter_map(|meta| meta.namespace.as_deref())
         .chain(resources.secrets.iter().map(|one| one.namespace.as_str()))
-        .chain(resources.config_maps.iter().map(|one| one.namespace.as_str()))
+        .chain(
+            resources
+                .config_maps
+                .iter()
+                .map(|one| one.namespace.as_str()),
+        )
         .chain(resources.namespaces.iter().map(|one| one.name.as_str()))
         .chain(invalid)
         .filter(|namespace| !namespace.is_empty())
@@ -196,11 +218,16 @@ fn namespaces(resources: &Resources) -> BTreeSet<&str> {
 
 /// Whether a label selector selects these labels. An empty selector selects everything.
 pub(super) fn selects(selector: &LabelSelector, labels: &BTreeMap<String, String>) -> bool {
-    let matches = selector.match_labels.iter().flatten().all(|(key, value)| labels.get(key) == Some(value));
+    let matches = selector
+        .match_labels
+        .iter()
+        .flatten()
+        .all(|(key, value)| labels.get(key) == Some(value));
     matches
         && selector.match_expressions.iter().flatten().all(|rule| {
             let value = labels.get(&rule.key);
-            let listed = value.is_some_and(|value| rule.values.iter().flatten().any(|one| one == value));
+            let listed =
+                value.is_some_and(|value| rule.values.iter().flatten().any(|one| one == value));
             match rule.operator.as_str() {
                 "In" => listed,
                 "NotIn" => !listed,

@@ -35,7 +35,9 @@ pub(super) fn compile(
             waiting: None,
         };
         let entry = draft.entry(&subscription.spec, types, customers);
-        let Draft { problems, waiting, .. } = draft;
+        let Draft {
+            problems, waiting, ..
+        } = draft;
         let selected = entry.as_ref().and_then(|entry| match &entry.customers {
             Customers::All => None,
             Customers::Only(customers) => Some(customers.len()),
@@ -45,8 +47,16 @@ pub(super) fn compile(
         {
             entries.push(Arc::new(entry));
         }
-        let detail = Detail::Subscription { customers: selected };
-        found.push(Verdict::new(Kind::EventSubscription, name, problems, waiting, detail));
+        let detail = Detail::Subscription {
+            customers: selected,
+        };
+        found.push(Verdict::new(
+            Kind::EventSubscription,
+            name,
+            problems,
+            waiting,
+            detail,
+        ));
     }
     found.sort_by(|one, other| one.name.cmp(&other.name));
     verdicts.extend(found);
@@ -64,12 +74,14 @@ struct Draft<'a> {
 
 impl Draft<'_> {
     fn error(&mut self, path: impl Into<FieldPath>, message: impl Into<String>) {
-        self.problems.push(Problem::error(&self.object, path, message));
+        self.problems
+            .push(Problem::error(&self.object, path, message));
     }
 
     /// What is missing now and may come: the first is the state's reason.
     fn wait(&mut self, path: impl Into<FieldPath>, waiting: Waiting) {
-        self.problems.push(Problem::warning(&self.object, path, waiting.1.clone()));
+        self.problems
+            .push(Problem::warning(&self.object, path, waiting.1.clone()));
         self.waiting.get_or_insert(waiting);
     }
 
@@ -112,7 +124,11 @@ impl Draft<'_> {
         Some(entry)
     }
 
-    fn event_type(&mut self, spec: &EventSubscriptionSpec, types: &EventTypes) -> Option<ObjectName> {
+    fn event_type(
+        &mut self,
+        spec: &EventSubscriptionSpec,
+        types: &EventTypes,
+    ) -> Option<ObjectName> {
         let reference = &spec.event_type_ref;
         let namespace = reference.namespace.as_ref().unwrap_or(&self.name.namespace);
         let name = ObjectName::new(namespace, &reference.name);
@@ -123,12 +139,24 @@ impl Draft<'_> {
                 return None;
             }
             let message = format!("AppEventType {name} does not exist");
-            self.missing("spec.eventTypeRef", namespace, (reason::EVENT_TYPE_NOT_FOUND, message));
+            self.missing(
+                "spec.eventTypeRef",
+                namespace,
+                (reason::EVENT_TYPE_NOT_FOUND, message),
+            );
             return None;
         };
         let spec = &event_type.spec;
-        let selector = spec.allowed_namespaces.as_ref().and_then(|allowed| allowed.selector.as_ref());
-        if !self.lookup.admits(namespace, spec.namespaces_from(), selector, &self.name.namespace) {
+        let selector = spec
+            .allowed_namespaces
+            .as_ref()
+            .and_then(|allowed| allowed.selector.as_ref());
+        if !self.lookup.admits(
+            namespace,
+            spec.namespaces_from(),
+            selector,
+            &self.name.namespace,
+        ) {
             let message = format!(
                 "AppEventType {name} does not admit namespace {} (its allowedNamespaces)",
                 self.name.namespace
@@ -138,7 +166,8 @@ impl Draft<'_> {
         }
         if types.entry(&name).is_none() {
             let message = format!("AppEventType {name} cannot be used yet; see there");
-            self.waiting.get_or_insert((reason::EVENT_TYPE_NOT_READY, message));
+            self.waiting
+                .get_or_insert((reason::EVENT_TYPE_NOT_READY, message));
         }
         Some(name)
     }
@@ -153,7 +182,13 @@ impl Draft<'_> {
             let name = ObjectName::new(namespace, &reference.name);
             return match customers.key(&name) {
                 Some(key) => Some(only([key.clone()])),
-                None if self.lookup.resources.customers.iter().any(|one| name_of(one) == name) => {
+                None if self
+                    .lookup
+                    .resources
+                    .customers
+                    .iter()
+                    .any(|one| name_of(one) == name) =>
+                {
                     let message = format!("another Customer has the id of Customer {name}");
                     self.wait("spec.customerRef", (reason::CUSTOMER_TAKEN, message));
                     None
@@ -171,7 +206,9 @@ impl Draft<'_> {
                 }
             };
         }
-        let Some(selector) = &spec.customer_selector else { return Some(Customers::All) };
+        let Some(selector) = &spec.customer_selector else {
+            return Some(Customers::All);
+        };
         let selected = customers
             .labelled(namespace)
             .filter(|(_, labels)| selects(selector, labels))
@@ -210,7 +247,10 @@ impl Draft<'_> {
             }
         }
         if settings.backoff_max < settings.backoff_initial {
-            self.error("spec.delivery.backoff.max", "must be at least backoff.initial");
+            self.error(
+                "spec.delivery.backoff.max",
+                "must be at least backoff.initial",
+            );
         }
         settings
     }
@@ -229,12 +269,22 @@ impl Draft<'_> {
                 let base = match (self.lookup.environment.service_url)(&name, service.port) {
                     Ok(base) => base,
                     Err(message) => {
-                        self.hold(held, path.field("service"), (reason::SERVICE_NOT_FOUND, message));
+                        self.hold(
+                            held,
+                            path.field("service"),
+                            (reason::SERVICE_NOT_FOUND, message),
+                        );
                         // Never called: the subscription is held.
-                        format!("http://{}.{}.svc:{}", name.name, name.namespace, service.port)
+                        format!(
+                            "http://{}.{}.svc:{}",
+                            name.name, name.namespace, service.port
+                        )
                     }
                 };
-                (format!("{}{}", base.trim_end_matches('/'), service.path()), true)
+                (
+                    format!("{}{}", base.trim_end_matches('/'), service.path()),
+                    true,
+                )
             }
             (None, None) => {
                 self.error(path, "needs uri or service");
@@ -244,7 +294,10 @@ impl Draft<'_> {
         let headers = self.headers(spec, held);
         let signing = spec.signing.as_ref().and_then(|signing| {
             let path = FieldPath::from("spec.sink.signing.secretKeyRef");
-            match self.lookup.secret_key(&self.name.namespace, &signing.secret_key_ref) {
+            match self
+                .lookup
+                .secret_key(&self.name.namespace, &signing.secret_key_ref)
+            {
                 Err(waiting) => {
                     self.hold(held, path, waiting);
                     None
@@ -258,14 +311,25 @@ impl Draft<'_> {
                 },
             }
         });
-        let tls = spec.tls.as_ref().map(|tls| self.tls(tls, held)).unwrap_or_default();
+        let tls = spec
+            .tls
+            .as_ref()
+            .map(|tls| self.tls(tls, held))
+            .unwrap_or_default();
         let format = match spec.format() {
             api::SinkFormat::Binary => Format::Binary,
             api::SinkFormat::Structured => Format::Structured,
             api::SinkFormat::Raw => Format::Raw,
         };
         let in_cluster = service || self.lookup.environment.private_sinks;
-        Some(Sink { uri, in_cluster, format, headers, signing, tls })
+        Some(Sink {
+            uri,
+            in_cluster,
+            format,
+            headers,
+            signing,
+            tls,
+        })
     }
 
     /// Something that sending needs is missing: events are kept until it is there.
@@ -285,7 +349,10 @@ impl Draft<'_> {
             let value = match (&source.value, &source.value_from) {
                 (Some(value), _) => value.as_str().into(),
                 (None, Some(source)) => {
-                    match self.lookup.secret_key(&self.name.namespace, &source.secret_key_ref) {
+                    match self
+                        .lookup
+                        .secret_key(&self.name.namespace, &source.secret_key_ref)
+                    {
                         Ok(value) => value,
                         Err(waiting) => {
                             self.hold(held, path, waiting);
@@ -306,7 +373,10 @@ impl Draft<'_> {
                 }
                 continue;
             }
-            headers.push(Header { name: name.clone(), value });
+            headers.push(Header {
+                name: name.clone(),
+                value,
+            });
         }
         headers
     }
@@ -317,10 +387,14 @@ impl Draft<'_> {
         let mut tls = Tls::default();
         if let Some(source) = &spec.ca_bundle_from {
             let bundle = match (&source.config_map_key_ref, &source.secret_key_ref) {
-                (Some(key), _) => self.lookup.config_map_key(&namespace, key).map(str::to_owned),
-                (None, Some(key)) => self.lookup.secret_key(&namespace, key).map(|bundle| {
-                    String::from_utf8_lossy(bundle.expose()).into_owned()
-                }),
+                (Some(key), _) => self
+                    .lookup
+                    .config_map_key(&namespace, key)
+                    .map(str::to_owned),
+                (None, Some(key)) => self
+                    .lookup
+                    .secret_key(&namespace, key)
+                    .map(|bundle| String::from_utf8_lossy(bundle.expose()).into_owned()),
                 (None, None) => Ok(String::new()),
             };
             match bundle {

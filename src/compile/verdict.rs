@@ -99,6 +99,12 @@ impl Verdict {
             Some((reason, message)) => State::Waiting { reason, message },
             None => State::Ready,
         };
-        Self { kind, name, state, problems, detail }
+        Self {
+            kind,
+            name,
+            state,
+            problems,
+            detail,
+        }
     }
 }

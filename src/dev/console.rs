@@ -30,9 +30,18 @@ pub struct Addresses {
 
 impl Console {
     /// Problems, then the table of everything that is served.
-    pub fn started(&mut self, options: &Options, files: &Files, outcome: &Outcome, addresses: Addresses) {
+    pub fn started(
+        &mut self,
+        options: &Options,
+        files: &Files,
+        outcome: &Outcome,
+        addresses: Addresses,
+    ) {
         self.tell_problems(files, outcome);
-        let width = std::io::stdout().is_terminal().then(terminal_width).flatten();
+        let width = std::io::stdout()
+            .is_terminal()
+            .then(terminal_width)
+            .flatten();
         print(&format!(
             "Tidegate {}: webhooks at http://{}, admin at http://{}, state in {}\n\
              Sinks may be at private addresses here; in a cluster only Services may.\n\n{}",
@@ -61,7 +70,10 @@ impl Console {
             }
         }
         for key in &changes.deleted {
-            text.push_str(&format!("{} {}/{}: deleted\n", key.kind, key.namespace, key.name));
+            text.push_str(&format!(
+                "{} {}/{}: deleted\n",
+                key.kind, key.namespace, key.name
+            ));
         }
         if was_wrong && !self.told.anything() {
             text.push_str("All manifests are right again.\n");
@@ -75,16 +87,24 @@ impl Console {
 
     /// Something could not be done; it is tried again.
     pub fn failed(&self, what: &str, error: &dyn std::error::Error) {
-        eprintln!("error: failed to {what}: {error}; what was served before goes on, and it is tried again");
+        eprintln!(
+            "error: failed to {what}: {error}; what was served before goes on, and it is tried again"
+        );
     }
 
     /// The process was told to stop.
     pub fn draining(&self) {
-        print("\nStopping: finishing open requests and deliveries; what is left goes on at the next start.\n");
+        print(
+            "\nStopping: finishing open requests and deliveries; what is left goes on at the next start.\n",
+        );
     }
 
     fn tell_problems(&mut self, files: &Files, outcome: &Outcome) {
-        let verdicts = outcome.compiled.verdicts.iter().flat_map(|verdict| verdict.problems.clone());
+        let verdicts = outcome
+            .compiled
+            .verdicts
+            .iter()
+            .flat_map(|verdict| verdict.problems.clone());
         let colours = std::io::stderr().is_terminal();
         for (severity, text) in self.told.news(files, verdicts) {
             match severity {
@@ -99,7 +119,9 @@ impl Console {
 /// Whoever closed the pipe no longer wants to read; serving goes on.
 fn print(text: &str) {
     let mut stdout = std::io::stdout().lock();
-    let _ = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
+    let _ = stdout
+        .write_all(text.as_bytes())
+        .and_then(|()| stdout.flush());
 }
 
 fn terminal_width() -> Option<u16> {

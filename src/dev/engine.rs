@@ -6,10 +6,10 @@ use std::time::Duration;
 use jiff::Timestamp;
 use prometheus_client::registry::Registry;
 
+use super::Options;
 use super::console::Addresses;
 use super::data_dir::DataDir;
 use super::session::{Outcome, Session};
-use super::Options;
 use crate::configuration::{Configuration, GatewayEntry, Sensitive};
 use crate::delivery::dead_letters::{self, DeadLetters, OpenDeadLettersError};
 use crate::delivery::sink::HttpSinks;
@@ -67,11 +67,13 @@ impl Engine {
         token_key: &Sensitive,
         outcome: &Outcome,
     ) -> Result<Self, EngineError> {
-        let capacity = session.storage_size().unwrap_or(DEFAULT_CAPACITY).max(LEAST_CAPACITY);
+        let capacity = session
+            .storage_size()
+            .unwrap_or(DEFAULT_CAPACITY)
+            .max(LEAST_CAPACITY);
         let storage = FileStorage::new(data_dir.log());
         let log_options = event_log::Options::for_capacity(capacity);
-        let (log, recovery) =
-            tokio::task::block_in_place(|| EventLog::open(storage, log_options))?;
+        let (log, recovery) = tokio::task::block_in_place(|| EventLog::open(storage, log_options))?;
         for damage in &recovery.damage {
             tracing::error!(%damage, "a part of the event log cannot be read any more");
         }
@@ -112,14 +114,23 @@ impl Engine {
             let dead_letters = dead_letters.clone();
             async move { dead_letters.keep_tidy().await }
         });
-        let engine = Self { log, dead_letters, delivery, gateway: Arc::new(gateway), tidying };
+        let engine = Self {
+            log,
+            dead_letters,
+            delivery,
+            gateway: Arc::new(gateway),
+            tidying,
+        };
         engine.apply(outcome).await?;
         Ok(engine)
     }
 
     /// The addresses that were really bound.
     pub fn addresses(&self) -> Addresses {
-        Addresses { public: self.gateway.public_address(), admin: self.gateway.admin_address() }
+        Addresses {
+            public: self.gateway.public_address(),
+            admin: self.gateway.admin_address(),
+        }
     }
 
     /// Makes a configuration live: for delivery first, so that no event comes in that nobody is

@@ -29,19 +29,42 @@ pub fn read(paths: &[PathBuf]) -> Files {
     let loaded: Vec<_> = read.sources.iter().map(manifest::Source::load).collect();
     let broken_file = loaded.iter().any(|file| file.is_broken);
     let manifests = Manifests::new(loaded);
-    let unreadable: Vec<String> =
-        read.errors.iter().map(|error| format!("{error}: {}", error.source)).collect();
+    let unreadable: Vec<String> = read
+        .errors
+        .iter()
+        .map(|error| format!("{error}: {}", error.source))
+        .collect();
     let file_of = |reference: &_| {
         let place = manifests.objects().find(|(other, _)| *other == reference);
-        place.map(|(_, place)| Path::new(&*place.file).to_owned()).unwrap_or_default()
+        place
+            .map(|(_, place)| Path::new(&*place.file).to_owned())
+            .unwrap_or_default()
     };
     let found = Object::all_of(manifests.resources.clone())
         .into_iter()
-        .map(|(key, object)| Found { file: file_of(&key), key, object })
+        .map(|(key, object)| Found {
+            file: file_of(&key),
+            key,
+            object,
+        })
         .collect();
-    let broken = manifests.resources.invalid.iter().map(|key| (key.clone(), file_of(key))).collect();
+    let broken = manifests
+        .resources
+        .invalid
+        .iter()
+        .map(|key| (key.clone(), file_of(key)))
+        .collect();
     let incomplete = broken_file || !unreadable.is_empty() || watch::checkout_under_way(paths);
-    Files { reading: Reading { found, broken, incomplete }, manifests, unreadable, count }
+    Files {
+        reading: Reading {
+            found,
+            broken,
+            incomplete,
+        },
+        manifests,
+        unreadable,
+        count,
+    }
 }
 
 impl Files {
@@ -65,10 +88,17 @@ pub struct Told {
 
 impl Told {
     /// What is new to tell about files and objects, worst first; and remembers it.
-    pub fn news(&mut self, files: &Files, verdicts: impl Iterator<Item = Problem>) -> Vec<(Severity, String)> {
+    pub fn news(
+        &mut self,
+        files: &Files,
+        verdicts: impl Iterator<Item = Problem>,
+    ) -> Vec<(Severity, String)> {
         let placed = files.manifests.placed(verdicts);
-        let mut all: Vec<(Severity, String)> =
-            files.unreadable.iter().map(|text| (Severity::Error, format!("error: {text}"))).collect();
+        let mut all: Vec<(Severity, String)> = files
+            .unreadable
+            .iter()
+            .map(|text| (Severity::Error, format!("error: {text}")))
+            .collect();
         all.extend(
             (files.manifests.problems.iter())
                 .chain(&placed)

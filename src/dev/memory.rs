@@ -183,11 +183,16 @@ mod tests {
     use crate::api::ConfigMap;
 
     fn key(name: &str) -> ObjectReference {
-        ObjectReference {
-            kind: "EventSubscription".into(),
+        ObjectReference::new("EventSubscription", "shop", name)
+    }
+
+    /// Some object that has a version.
+    fn object(version: &str) -> Object {
+        Object::ConfigMap(ConfigMap {
             namespace: "shop".into(),
-            name: name.into(),
-        }
+            name: "a".into(),
+            data: BTreeMap::from([("version".into(), version.into())]),
+        })
     }
 
     /// A reading of objects `name=version@file`; `name?` is there but broken, `!` says that

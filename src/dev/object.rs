@@ -40,13 +40,27 @@ impl Object {
             namespaces,
             invalid: _,
         } = resources;
-        let objects = (gateways.into_iter().map(|one| Self::EventGateway(Box::new(one))))
-            .chain(event_types.into_iter().map(|one| Self::AppEventType(Box::new(one))))
-            .chain(customers.into_iter().map(|one| Self::Customer(Box::new(one))))
-            .chain(subscriptions.into_iter().map(|one| Self::EventSubscription(Box::new(one))))
-            .chain(secrets.into_iter().map(Self::Secret))
-            .chain(config_maps.into_iter().map(Self::ConfigMap))
-            .chain(namespaces.into_iter().map(Self::Namespace));
+        let objects = (gateways
+            .into_iter()
+            .map(|one| Self::EventGateway(Box::new(one))))
+        .chain(
+            event_types
+                .into_iter()
+                .map(|one| Self::AppEventType(Box::new(one))),
+        )
+        .chain(
+            customers
+                .into_iter()
+                .map(|one| Self::Customer(Box::new(one))),
+        )
+        .chain(
+            subscriptions
+                .into_iter()
+                .map(|one| Self::EventSubscription(Box::new(one))),
+        )
+        .chain(secrets.into_iter().map(Self::Secret))
+        .chain(config_maps.into_iter().map(Self::ConfigMap))
+        .chain(namespaces.into_iter().map(Self::Namespace));
         objects.map(|object| (object.reference(), object)).collect()
     }
 

@@ -44,7 +44,12 @@ pub struct Session {
 impl Session {
     /// Goes on from what was remembered.
     pub fn new(settings: Settings, memory: Memory) -> Self {
-        Self { settings, memory, invalid: BTreeSet::new(), unusable_paths: Vec::new() }
+        Self {
+            settings,
+            memory,
+            invalid: BTreeSet::new(),
+            unusable_paths: Vec::new(),
+        }
     }
 
     /// What is to be remembered.
@@ -56,7 +61,10 @@ impl Session {
     pub fn storage_size(&self) -> Option<u64> {
         let resources = self.resources(&BTreeSet::new());
         let name = default_gateway(&resources);
-        let gateway = resources.gateways.iter().find(|gateway| name_of(*gateway) == name)?;
+        let gateway = resources
+            .gateways
+            .iter()
+            .find(|gateway| name_of(*gateway) == name)?;
         Some(gateway.spec.storage.size.as_ref()?.bytes())
     }
 
@@ -82,7 +90,11 @@ impl Session {
             let key = verdict.kind.reference(&verdict.name);
             if verdict.state != State::Invalid {
                 self.memory.judged_good(&key);
-            } else if self.memory.get(&key).is_some_and(|known| known.last_good.is_some()) {
+            } else if self
+                .memory
+                .get(&key)
+                .is_some_and(|known| known.last_good.is_some())
+            {
                 served_as_before.insert(key);
             }
         }
@@ -90,22 +102,38 @@ impl Session {
             let again = self.compile_with(&served_as_before);
             compiled = merge(compiled, again, &served_as_before);
         }
-        Outcome { compiled, served_as_before }
+        Outcome {
+            compiled,
+            served_as_before,
+        }
     }
 
     fn compile_with(&self, as_before: &BTreeSet<ObjectReference>) -> Compiled {
         let resources = self.resources(as_before);
         let default_gateway = default_gateway(&resources);
         let public_url = self.public_url(&resources, &default_gateway);
-        let identity = |kind: Kind, name: &ObjectName| match self.memory.get(&kind.reference(name)) {
-            Some(known) => Identity { uid: known.uid.clone(), since: known.since },
-            None => Identity { uid: String::new(), since: Timestamp::UNIX_EPOCH },
+        let identity = |kind: Kind, name: &ObjectName| match self.memory.get(&kind.reference(name))
+        {
+            Some(known) => Identity {
+                uid: known.uid.clone(),
+                since: known.since,
+            },
+            None => Identity {
+                uid: String::new(),
+                since: Timestamp::UNIX_EPOCH,
+            },
         };
         let service_url = |service: &ObjectName, _port: u16| {
             let by_name = self.settings.services.get(&service.to_string());
-            by_name.or_else(|| self.settings.services.get(&service.name)).cloned().ok_or_else(|| {
-                format!("nothing stands in for Service {service}: start with --service {}=URL", service.name)
-            })
+            by_name
+                .or_else(|| self.settings.services.get(&service.name))
+                .cloned()
+                .ok_or_else(|| {
+                    format!(
+                        "nothing stands in for Service {service}: start with --service {}=URL",
+                        service.name
+                    )
+                })
         };
         compile(
             &resources,
@@ -122,7 +150,10 @@ impl Session {
     }
 
     fn public_url(&self, resources: &Resources, gateway: &ObjectName) -> String {
-        let declared = resources.gateways.iter().find(|one| name_of(*one) == *gateway);
+        let declared = resources
+            .gateways
+            .iter()
+            .find(|one| name_of(*one) == *gateway);
         let url = (self.settings.public_url.as_deref())
             .or_else(|| declared.map(|gateway| gateway.spec.public_url.as_str()))
             .unwrap_or(&self.settings.listener_url);
@@ -138,7 +169,10 @@ impl Session {
             };
             object.clone().add_to(&mut resources);
         }
-        let never_good = self.invalid.iter().filter(|key| self.memory.get(key).is_none());
+        let never_good = self
+            .invalid
+            .iter()
+            .filter(|key| self.memory.get(key).is_none());
         resources.invalid.extend(never_good.cloned());
         resources
     }
@@ -158,14 +192,18 @@ fn merge(present: Compiled, served: Compiled, as_before: &BTreeSet<ObjectReferen
             let key = verdict.kind.reference(&verdict.name);
             match present.get(&key) {
                 // What it is served at is the former form's, what is wrong the present one's.
-                Some(broken) if as_before.contains(&key) => {
-                    Verdict { detail: verdict.detail, ..broken.clone() }
-                }
+                Some(broken) if as_before.contains(&key) => Verdict {
+                    detail: verdict.detail,
+                    ..broken.clone()
+                },
                 _ => verdict,
             }
         })
         .collect();
-    Compiled { configuration: served.configuration, verdicts }
+    Compiled {
+        configuration: served.configuration,
+        verdicts,
+    }
 }
 
 /// The gateway that runs here: the one named `default`, else the only one, else one that nobody
@@ -173,5 +211,8 @@ fn merge(present: Compiled, served: Compiled, as_before: &BTreeSet<ObjectReferen
 fn default_gateway(resources: &Resources) -> ObjectName {
     let names: Vec<ObjectName> = resources.gateways.iter().map(name_of).collect();
     let named = names.iter().find(|name| name.name == "default");
-    named.or(names.first()).cloned().unwrap_or_else(|| ObjectName::new("tidegate", "default"))
+    named
+        .or(names.first())
+        .cloned()
+        .unwrap_or_else(|| ObjectName::new("tidegate", "default"))
 }

@@ -11,13 +11,20 @@ use crate::event::ObjectName;
 /// Types with their URIs and subscriptions with their sinks, as text for a person. The URIs are
 /// whole: this is the one place that shows unguessable tokens.
 pub fn render(compiled: &Compiled, width: Option<u16>) -> String {
-    let Compiled { configuration, verdicts } = compiled;
+    let Compiled {
+        configuration,
+        verdicts,
+    } = compiled;
     let mut text = String::new();
     section(
         &mut text,
         &["EVENT TYPE", "WEBHOOK URI", "STATE"],
         of_kind(verdicts, Kind::AppEventType).map(|verdict| {
-            vec![verdict.name.to_string(), uri(configuration, verdict), state(verdict)]
+            vec![
+                verdict.name.to_string(),
+                uri(configuration, verdict),
+                state(verdict),
+            ]
         }),
         "No AppEventType is declared, so there is nothing to receive.",
         width,
@@ -26,12 +33,19 @@ pub fn render(compiled: &Compiled, width: Option<u16>) -> String {
         &mut text,
         &["SUBSCRIPTION", "EVENT TYPE", "CUSTOMERS", "SINK", "STATE"],
         of_kind(verdicts, Kind::EventSubscription).map(|verdict| {
-            let entry = configuration.subscriptions.iter().find(|entry| entry.name == verdict.name);
+            let entry = configuration
+                .subscriptions
+                .iter()
+                .find(|entry| entry.name == verdict.name);
             vec![
                 verdict.name.to_string(),
-                entry.map(|entry| entry.event_type.to_string()).unwrap_or_default(),
+                entry
+                    .map(|entry| entry.event_type.to_string())
+                    .unwrap_or_default(),
                 customers(verdict),
-                entry.map(|entry| entry.sink.uri.clone()).unwrap_or_default(),
+                entry
+                    .map(|entry| entry.sink.uri.clone())
+                    .unwrap_or_default(),
                 subscription_state(verdict, entry.map(AsRef::as_ref)),
             ]
         }),
@@ -53,9 +67,14 @@ fn section(
     width: Option<u16>,
 ) {
     let mut table = Table::new();
-    table.load_style(presets::NOTHING).set_header(header.to_vec()).add_rows(rows);
+    table
+        .load_style(presets::NOTHING)
+        .set_header(header.to_vec())
+        .add_rows(rows);
     if let Some(width) = width {
-        table.set_content_arrangement(ContentArrangement::Dynamic).set_width(width);
+        table
+            .set_content_arrangement(ContentArrangement::Dynamic)
+            .set_width(width);
     }
     if table.is_empty() {
         let _ = writeln!(text, "  {empty}\n");
@@ -70,7 +89,9 @@ fn section(
 /// The URI of a type's global webhook.
 pub fn uri(configuration: &Configuration, verdict: &Verdict) -> String {
     match &verdict.detail {
-        Detail::EventType { route: Some(route), .. } => {
+        Detail::EventType {
+            route: Some(route), ..
+        } => {
             format!("{}{route}", configuration.gateway.public_url)
         }
         _ => "none (no globalWebhook)".to_owned(),
@@ -80,7 +101,9 @@ pub fn uri(configuration: &Configuration, verdict: &Verdict) -> String {
 fn customers(verdict: &Verdict) -> String {
     match verdict.detail {
         Detail::Subscription { customers: Some(1) } => "1".to_owned(),
-        Detail::Subscription { customers: Some(count) } => count.to_string(),
+        Detail::Subscription {
+            customers: Some(count),
+        } => count.to_string(),
         _ => "all".to_owned(),
     }
 }
@@ -90,7 +113,11 @@ fn state(verdict: &Verdict) -> String {
         State::Ready => "ready".to_owned(),
         State::Waiting { reason, message } => format!("{reason}: {message}"),
         State::Invalid => {
-            let errors = verdict.problems.iter().filter(|problem| problem.is_error()).count();
+            let errors = verdict
+                .problems
+                .iter()
+                .filter(|problem| problem.is_error())
+                .count();
             match errors {
                 1 => "1 error, see above".to_owned(),
                 errors => format!("{errors} errors, see above"),
@@ -109,7 +136,11 @@ fn subscription_state(verdict: &Verdict, entry: Option<&SubscriptionEntry>) -> S
 /// One line about a verdict that changed, for the console while `dev` runs.
 pub fn line(configuration: &Configuration, verdict: &Verdict) -> String {
     let ObjectName { namespace, name } = &verdict.name;
-    let mut line = format!("{} {namespace}/{name}: {}", verdict.kind.as_str(), state(verdict));
+    let mut line = format!(
+        "{} {namespace}/{name}: {}",
+        verdict.kind.as_str(),
+        state(verdict)
+    );
     if let Detail::EventType { route: Some(_), .. } = verdict.detail {
         let _ = write!(line, ", {}", uri(configuration, verdict));
     }

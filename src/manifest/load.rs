@@ -244,9 +244,13 @@ impl Loader {
         }
         if !is_valid {
             let webhook = node.get("spec").and_then(|spec| spec.get("globalWebhook"));
-            let path = webhook.and_then(|webhook| webhook.get("path")).and_then(Node::as_text);
+            let path = webhook
+                .and_then(|webhook| webhook.get("path"))
+                .and_then(Node::as_text);
             if let (Kind::AppEventType, Some(path)) = (kind, path) {
-                self.loaded.unusable_paths.push((reference.clone(), path.to_owned()));
+                self.loaded
+                    .unusable_paths
+                    .push((reference.clone(), path.to_owned()));
             }
             self.loaded.resources.invalid.insert(reference.clone());
         }

@@ -36,7 +36,9 @@ pub enum SignError {
     #[error("a key of the type cannot be used: {0}")]
     Key(&'static str),
     /// The type reads a value in a way that cannot be turned around.
-    #[error("cannot tell where a request carries what `{0}` reads; sign it yourself and give the header")]
+    #[error(
+        "cannot tell where a request carries what `{0}` reads; sign it yourself and give the header"
+    )]
     Place(String),
     /// Only the app itself can sign.
     #[error("only the app can make tokens signed with {0:?}: the type knows its public key alone")]
@@ -63,12 +65,29 @@ pub struct Signing<'a> {
 ///
 /// # Errors
 /// When the entry cannot be satisfied from what the type says.
-pub fn sign(entry: &EventTypeEntry, mut request: Request, signing: &Signing<'_>) -> Result<Request, SignError> {
-    let Some(first) = entry.webhook.authentication.first() else { return Ok(request) };
-    let AuthenticationEntry { hmac, digest, token, basic, standard_webhooks, jwt, none: _, require: _ } = first;
+pub fn sign(
+    entry: &EventTypeEntry,
+    mut request: Request,
+    signing: &Signing<'_>,
+) -> Result<Request, SignError> {
+    let Some(first) = entry.webhook.authentication.first() else {
+        return Ok(request);
+    };
+    let AuthenticationEntry {
+        hmac,
+        digest,
+        token,
+        basic,
+        standard_webhooks,
+        jwt,
+        none: _,
+        require: _,
+    } = first;
     let key = |sources: &[KeySource]| {
         let values = sources.iter().find_map(|source| entry.key(source));
-        values.map(|value| value.expose().to_vec()).ok_or(SignError::KeyMissing)
+        values
+            .map(|value| value.expose().to_vec())
+            .ok_or(SignError::KeyMissing)
     };
     if let Some(token) = token {
         let value = String::from_utf8(key(&token.keys)?).map_err(|_| SignError::Header)?;
@@ -97,7 +116,13 @@ pub fn sign(entry: &EventTypeEntry, mut request: Request, signing: &Signing<'_>)
             Place::of(&timestamp.value)?.put(&mut request, &value)?;
         }
         let key = decode_key(&key(&spec.keys)?, spec.key_encoding()).map_err(SignError::Key)?;
-        let message = message(&request, spec.message(), &Scope::authentication(), None, entry)?;
+        let message = message(
+            &request,
+            spec.message(),
+            &Scope::authentication(),
+            None,
+            entry,
+        )?;
         let algorithm = match spec.algorithm() {
             HashAlgorithm::Sha1 => hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY,
             HashAlgorithm::Sha256 => hmac::HMAC_SHA256,
@@ -105,12 +130,22 @@ pub fn sign(entry: &EventTypeEntry, mut request: Request, signing: &Signing<'_>)
             HashAlgorithm::Sha512 => hmac::HMAC_SHA512,
         };
         let tag = hmac::sign(&hmac::Key::new(algorithm, &key), &message);
-        let value = format!("{}{}", spec.prefix(), encoded(tag.as_ref(), spec.encoding()));
+        let value = format!(
+            "{}{}",
+            spec.prefix(),
+            encoded(tag.as_ref(), spec.encoding())
+        );
         Place::of(&spec.signature)?.put(&mut request, &value)?;
     }
     if let Some(spec) = digest {
         let key = key(&spec.keys)?;
-        let message = message(&request, spec.message(), &Scope::digest_message(), Some(&key), entry)?;
+        let message = message(
+            &request,
+            spec.message(),
+            &Scope::digest_message(),
+            Some(&key),
+            entry,
+        )?;
         let algorithm = match spec.algorithm() {
             HashAlgorithm::Sha1 => &digest::SHA1_FOR_LEGACY_USE_ONLY,
             HashAlgorithm::Sha256 => &digest::SHA256,
@@ -118,7 +153,11 @@ pub fn sign(entry: &EventTypeEntry, mut request: Request, signing: &Signing<'_>)
             HashAlgorithm::Sha512 => &digest::SHA512,
         };
         let hash = digest::digest(algorithm, &message);
-        let value = format!("{}{}", spec.prefix(), encoded(hash.as_ref(), spec.encoding()));
+        let value = format!(
+            "{}{}",
+            spec.prefix(),
+            encoded(hash.as_ref(), spec.encoding())
+        );
         Place::of(&spec.signature)?.put(&mut request, &value)?;
     }
     Ok(request)
@@ -144,10 +183,21 @@ fn standard(
 ) -> Result<(), SignError> {
     let key = decode_key(key, KeyEncoding::Whsec).map_err(SignError::Key)?;
     let seconds = signing.now.as_second().to_string();
-    let signed = [signing.id.as_bytes(), b".", seconds.as_bytes(), b".", &request.raw_body].concat();
+    let signed = [
+        signing.id.as_bytes(),
+        b".",
+        seconds.as_bytes(),
+        b".",
+        &request.raw_body,
+    ]
+    .concat();
     let tag = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, &key), &signed);
     let signature = format!("v1,{}", STANDARD.encode(tag));
-    for (part, value) in [("id", signing.id), ("timestamp", &seconds), ("signature", &signature)] {
+    for (part, value) in [
+        ("id", signing.id),
+        ("timestamp", &seconds),
+        ("signature", &signature),
+    ] {
         let name = format!("{}-{part}", spec.header_prefix());
         let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| SignError::Header)?;
         set_header(request, name, value)?;
@@ -170,7 +220,10 @@ fn token_for(spec: &api::Jwt, key: &[u8], signing: &Signing<'_>) -> Result<Strin
     }
     let mut claims = signing.claims.clone();
     claims.insert("iat".into(), signing.now.as_second().into());
-    claims.insert("exp".into(), (signing.now.as_second() + TOKEN_LIFETIME).into());
+    claims.insert(
+        "exp".into(),
+        (signing.now.as_second() + TOKEN_LIFETIME).into(),
+    );
     if let Some(issuer) = &spec.issuer {
         claims.insert("iss".into(), issuer.as_str().into());
     }
@@ -202,7 +255,9 @@ fn message(
         names = names.with_key(key);
     }
     let mut budget = Budget::for_body_limit(u64::from(entry.webhook.max_body_bytes()));
-    let bytes = template.render_bytes(&names, &mut budget).map_err(|error| failed(&error))?;
+    let bytes = template
+        .render_bytes(&names, &mut budget)
+        .map_err(|error| failed(&error))?;
     Ok(bytes.into_owned())
 }
 

@@ -42,9 +42,18 @@ spec:
 }
 
 async fn send(dev: &Dev, id: &str) -> StatusCode {
-    let request = dev.client.post(dev.url("/default/notes")).bearer_auth("dev-state-token");
+    let request = dev
+        .client
+        .post(dev.url("/default/notes"))
+        .bearer_auth("dev-state-token");
     let body = format!(r#"{{"id": "{id}"}}"#);
-    request.header("content-type", "application/json").body(body).send().await.unwrap().status()
+    request
+        .header("content-type", "application/json")
+        .body(body)
+        .send()
+        .await
+        .unwrap()
+        .status()
 }
 
 /// Runs `disturb` while an event is undelivered, and tells whether the event still arrives when
@@ -55,7 +64,10 @@ async fn survives(disturb: impl AsyncFnOnce(&mut Dev, &str)) -> bool {
     let mut dev = Dev::start(TYPE).await;
     let subscription = subscription(&sink);
     dev.edit("subscription.yaml", &subscription);
-    eventually("the subscription is live", async || dev.output().contains("default/reader: ready")).await;
+    eventually("the subscription is live", async || {
+        dev.output().contains("default/reader: ready")
+    })
+    .await;
     assert_eq!(send(&dev, "waiting").await, StatusCode::ACCEPTED);
     eventually("delivery was tried", async || sink.count() > 0).await;
     disturb(&mut dev, &subscription).await;
@@ -97,8 +109,14 @@ async fn an_editor_that_removes_the_file_and_writes_it_again_loses_nothing() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_broken_file_loses_nothing_and_says_where_it_is_broken() {
     let survived = survives(async |dev: &mut Dev, _: &str| {
-        dev.edit("subscription.yaml", "apiVersion: tidegate.dev/v1alpha1\nkind: [EventSubscription\n");
-        eventually("the fault is told", async || dev.output().contains("subscription.yaml:")).await;
+        dev.edit(
+            "subscription.yaml",
+            "apiVersion: tidegate.dev/v1alpha1\nkind: [EventSubscription\n",
+        );
+        eventually("the fault is told", async || {
+            dev.output().contains("subscription.yaml:")
+        })
+        .await;
         assert_eq!(send(dev, "while-broken").await, StatusCode::ACCEPTED);
         tokio::time::sleep(Duration::from_secs(3)).await;
         // A restart in between must not forget it either.
@@ -112,11 +130,20 @@ async fn a_broken_file_loses_nothing_and_says_where_it_is_broken() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_mistake_in_a_field_leaves_the_last_good_form_serving() {
     let survived = survives(async |dev: &mut Dev, text: &str| {
-        dev.edit("subscription.yaml", &text.replace("eventTypeRef:", "eventTypRef:"));
-        eventually("the fault is told", async || dev.output().contains("subscription.yaml:6:3")).await;
+        dev.edit(
+            "subscription.yaml",
+            &text.replace("eventTypeRef:", "eventTypRef:"),
+        );
+        eventually("the fault is told", async || {
+            dev.output().contains("subscription.yaml:6:3")
+        })
+        .await;
         tokio::time::sleep(Duration::from_secs(3)).await;
         dev.edit("manifests.yaml", &TYPE.replace("id: item.id", "id: item.("));
-        eventually("the fault is told", async || dev.output().contains("manifests.yaml:9:")).await;
+        eventually("the fault is told", async || {
+            dev.output().contains("manifests.yaml:9:")
+        })
+        .await;
         assert_eq!(send(dev, "served-as-before").await, StatusCode::ACCEPTED);
         dev.kill();
         dev.run().await;
@@ -156,7 +183,11 @@ async fn a_checkout_of_another_branch_loses_nothing_while_it_is_under_way() {
         std::fs::write(dev.manifests.join("other.yaml"), text).unwrap();
         std::fs::remove_file(lock).unwrap();
         tokio::time::sleep(Duration::from_secs(3)).await;
-        std::fs::rename(dev.manifests.join("other.yaml"), dev.manifests.join("subscription.yaml")).unwrap();
+        std::fs::rename(
+            dev.manifests.join("other.yaml"),
+            dev.manifests.join("subscription.yaml"),
+        )
+        .unwrap();
     })
     .await;
     assert!(survived);
@@ -168,7 +199,8 @@ async fn a_subscription_that_has_surely_gone_loses_its_undelivered_events() {
     let survived = survives(async |dev: &mut Dev, _: &str| {
         std::fs::remove_file(dev.manifests.join("subscription.yaml")).unwrap();
         eventually("it is deleted", async || {
-            dev.output().contains("EventSubscription default/reader: deleted")
+            dev.output()
+                .contains("EventSubscription default/reader: deleted")
         })
         .await;
     })

@@ -90,16 +90,26 @@ async fn no_request_sees_a_mix_of_old_and_new_or_fails_because_of_an_edit() {
     eventually("the last edit is live", async || {
         let answer = request(&dev).send().await.unwrap();
         accepted.fetch_add(1, Ordering::Relaxed);
-        answer.headers().get("x-edit").is_some_and(|edit| edit == last.as_str())
+        answer
+            .headers()
+            .get("x-edit")
+            .is_some_and(|edit| edit == last.as_str())
     })
     .await;
     stop.store(true, Ordering::Relaxed);
     for sender in senders {
         let answers = sender.await.unwrap();
-        assert_eq!(answers.keys().collect::<Vec<_>>(), [&StatusCode::ACCEPTED], "{answers:?}");
+        assert_eq!(
+            answers.keys().collect::<Vec<_>>(),
+            [&StatusCode::ACCEPTED],
+            "{answers:?}"
+        );
     }
     let accepted = accepted.load(Ordering::Relaxed);
-    eventually("every event is delivered", async || sink.count() >= accepted).await;
+    eventually("every event is delivered", async || {
+        sink.count() >= accepted
+    })
+    .await;
     let mut seen = BTreeSet::new();
     for delivery in sink.deliveries() {
         let edit = delivery.header("ce-type");
@@ -107,5 +117,9 @@ async fn no_request_sees_a_mix_of_old_and_new_or_fails_because_of_an_edit() {
         assert_eq!(delivery.header("ce-two"), edit);
         seen.insert(edit.to_owned());
     }
-    assert!(seen.len() > 20, "edits went live one after the other: {}", seen.len());
+    assert!(
+        seen.len() > 20,
+        "edits went live one after the other: {}",
+        seen.len()
+    );
 }

@@ -109,8 +109,9 @@ async fn every_acknowledged_event_is_delivered_though_the_process_is_killed_thir
         stop: AtomicBool::new(false),
         acknowledged: Mutex::default(),
     });
-    let senders: Vec<_> =
-        (0..SENDERS).map(|_| tokio::spawn(send_for_ever(load.clone(), dev.client.clone()))).collect();
+    let senders: Vec<_> = (0..SENDERS)
+        .map(|_| tokio::spawn(send_for_ever(load.clone(), dev.client.clone())))
+        .collect();
     for kill in 0..KILLS {
         let before = load.acknowledged.lock().unwrap().len();
         // At another moment of the process's life each time.
@@ -129,22 +130,38 @@ async fn every_acknowledged_event_is_delivered_though_the_process_is_killed_thir
     }
     sink.answer("/shaky", Answer::Status(StatusCode::NO_CONTENT));
     let acknowledged = load.acknowledged.lock().unwrap().clone();
-    assert!(acknowledged.len() > KILLS, "there was some load: {}", acknowledged.len());
+    assert!(
+        acknowledged.len() > KILLS,
+        "there was some load: {}",
+        acknowledged.len()
+    );
     for path in ["/steady", "/shaky"] {
-        eventually(&format!("all acknowledged events are at {path}"), async || {
-            let delivered: BTreeSet<String> = sink
-                .deliveries()
-                .iter()
-                .filter(|delivery| delivery.path == path && delivery.status.is_success())
-                .map(|delivery| delivery.id().to_owned())
-                .collect();
-            acknowledged.is_subset(&delivered)
-        })
+        eventually(
+            &format!("all acknowledged events are at {path}"),
+            async || {
+                let delivered: BTreeSet<String> = sink
+                    .deliveries()
+                    .iter()
+                    .filter(|delivery| delivery.path == path && delivery.status.is_success())
+                    .map(|delivery| delivery.id().to_owned())
+                    .collect();
+                acknowledged.is_subset(&delivered)
+            },
+        )
         .await;
     }
     let sent = load.next.load(Ordering::Relaxed);
     for delivery in sink.deliveries() {
-        let number: usize = delivery.id().strip_prefix("tick-").unwrap().parse().unwrap();
-        assert!(number < sent, "nothing is delivered that was never sent: {}", delivery.id());
+        let number: usize = delivery
+            .id()
+            .strip_prefix("tick-")
+            .unwrap()
+            .parse()
+            .unwrap();
+        assert!(
+            number < sent,
+            "nothing is delivered that was never sent: {}",
+            delivery.id()
+        );
     }
 }

@@ -31,12 +31,16 @@ fn access(name: &str) -> String {
     format!(r#"(?:\["(?<{name}>[^"]+)"\]|\.(?<{name}_>[A-Za-z_][A-Za-z0-9_]*))"#)
 }
 
-#[expect(clippy::expect_used, reason = "the patterns are constants, and a unit test reads all of them")]
+#[expect(
+    clippy::expect_used,
+    reason = "the patterns are constants, and a unit test reads all of them"
+)]
 fn pattern(text: &str) -> Regex {
     Regex::new(&format!(r"^\s*{text}\s*$")).expect("a valid pattern")
 }
 
-static HEADER: LazyLock<Regex> = LazyLock::new(|| pattern(&format!(r"request\.headers{}", access("name"))));
+static HEADER: LazyLock<Regex> =
+    LazyLock::new(|| pattern(&format!(r"request\.headers{}", access("name"))));
 static QUERY: LazyLock<Regex> =
     LazyLock::new(|| pattern(&format!(r"request\.query{}\[0\]", access("name"))));
 static MEMBER: LazyLock<Regex> = LazyLock::new(|| {
@@ -53,8 +57,12 @@ impl Place {
     /// When it is none of the known shapes.
     pub fn of(expression: &str) -> Result<Self, SignError> {
         let name = |captures: &regex::Captures<'_>, group: &str| {
-            let found = captures.name(group).or_else(|| captures.name(&format!("{group}_")));
-            found.map(|found| found.as_str().to_owned()).unwrap_or_default()
+            let found = captures
+                .name(group)
+                .or_else(|| captures.name(&format!("{group}_")));
+            found
+                .map(|found| found.as_str().to_owned())
+                .unwrap_or_default()
         };
         if let Some(captures) = HEADER.captures(expression) {
             return Ok(Self::Header(name(&captures, "name")));
@@ -63,7 +71,9 @@ impl Place {
             return Ok(Self::Query(name(&captures, "name")));
         }
         if let Some(captures) = MEMBER.captures(expression) {
-            let separator = captures.name("separator").map_or(",", |found| found.as_str());
+            let separator = captures
+                .name("separator")
+                .map_or(",", |found| found.as_str());
             return Ok(Self::HeaderMember {
                 header: name(&captures, "name"),
                 separator: separator.to_owned(),
@@ -82,9 +92,16 @@ impl Place {
             |name: &str| HeaderName::from_bytes(name.as_bytes()).map_err(|_| SignError::Header);
         match self {
             Self::Header(name) => set_header(request, header_name(name)?, value),
-            Self::HeaderMember { header, separator, member } => {
+            Self::HeaderMember {
+                header,
+                separator,
+                member,
+            } => {
                 let name = header_name(header)?;
-                let before = request.headers.get(&name).and_then(|value: &HeaderValue| value.to_str().ok());
+                let before = request
+                    .headers
+                    .get(&name)
+                    .and_then(|value: &HeaderValue| value.to_str().ok());
                 let pair = format!("{member}={value}");
                 let value = match before {
                     Some(before) => format!("{before}{separator}{pair}"),
@@ -95,7 +112,11 @@ impl Place {
             Self::Query(name) => {
                 let mut pair = form_urlencoded::Serializer::new(String::new());
                 pair.append_pair(name, value);
-                let mark = if request.path_and_query.contains('?') { '&' } else { '?' };
+                let mark = if request.path_and_query.contains('?') {
+                    '&'
+                } else {
+                    '?'
+                };
                 request.path_and_query.push(mark);
                 request.path_and_query.push_str(&pair.finish());
                 Ok(())
@@ -116,7 +137,10 @@ mod tests {
         let header = |name: &str| Some(Place::Header(name.into()));
         check(r#"request.headers["x-signature"]"#, header("x-signature"));
         check(" request.headers.authorization ", header("authorization"));
-        check(r#"request.query["token"][0]"#, Some(Place::Query("token".into())));
+        check(
+            r#"request.query["token"][0]"#,
+            Some(Place::Query("token".into())),
+        );
         let member = |separator: &str, member: &str| {
             Some(Place::HeaderMember {
                 header: "stripe-signature".into(),
@@ -124,8 +148,14 @@ mod tests {
                 member: member.into(),
             })
         };
-        check(r#"kv(request.headers["stripe-signature"]).v1"#, member(",", "v1"));
-        check(r#"kv(request.headers["stripe-signature"], ";")["t"][0]"#, member(";", "t"));
+        check(
+            r#"kv(request.headers["stripe-signature"]).v1"#,
+            member(",", "v1"),
+        );
+        check(
+            r#"kv(request.headers["stripe-signature"], ";")["t"][0]"#,
+            member(";", "t"),
+        );
         check("request.body.signature", None);
         check(r#"request.headers["a"] + request.headers["b"]"#, None);
     }
