@@ -12,6 +12,7 @@
 //! synced, or because its subscription does not want it any more; and the state store hears of it
 //! after that. A sink that fails costs its own subscription only.
 
+mod apply;
 mod backoff;
 mod burial;
 pub mod dead_letters;
@@ -38,7 +39,6 @@ mod table;
 mod tests;
 mod worker;
 
-use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -47,6 +47,7 @@ use std::time::Duration;
 use prometheus_client::registry::Registry;
 use tokio::sync::Mutex;
 
+pub use apply::ApplyError;
 pub use history::{
     Cursor, DeliveryItem, DeliveryState, EventItem, EventPage, EventQuery, MAX_PAGE, NotACursor,
 };
@@ -59,15 +60,12 @@ pub use sender::{
 pub use state::StateError;
 pub use status::{Delivering, DeliveringReason, FailureStatus, SubscriptionStatus};
 
+use apply::Applied;
 use engine::Engine;
-use filter::Filter;
-use metrics::{Dropped, Metrics};
-use queue::Queue;
+use metrics::Metrics;
 use readers::Readers;
 use replay::{Replay, Replays};
-use state::{Memory, Number, Registration, State};
-use subscription::{Live, Subscription};
-use table::Table;
+use state::State;
 
 use crate::configuration::SubscriptionEntry;
 use crate::event::{Event, ObjectName};
@@ -111,21 +109,6 @@ pub struct Settings {
     pub replay_retention: Duration,
 }
 
-/// Why a configuration could not be applied.
-#[derive(Debug, thiserror::Error)]
-pub enum ApplyError {
-    /// The new subscriptions could not be recorded. Nothing of the configuration is safe to go
-    /// live; applying it again is.
-    #[error("failed to record the subscriptions: {0}")]
-    State(String),
-    /// A thread could not be started.
-    #[error("failed to start a delivery thread")]
-    Thread(#[source] std::io::Error),
-    /// Delivery is stopping.
-    #[error("failed to apply the subscriptions: delivery is stopping")]
-    Stopping,
-}
-
 /// A handle of running delivery; cheap to clone. When the last one goes, everything stops at once,
 /// as if the process had been killed; [`Delivery::drain`] stops in an orderly way.
 #[derive(Clone)]
@@ -142,13 +125,6 @@ impl Drop for Running {
     fn drop(&mut self) {
         self.engine.stop();
     }
-}
-
-/// What applying configurations needs to know.
-struct Applied {
-    /// What the state store knew; taken by the first configuration.
-    memory: Option<Memory>,
-    next: Number,
 }
 
 impl Delivery {
@@ -168,9 +144,10 @@ impl Delivery {
             clock,
             random,
         } = parts;
-        let (state, mut memory) = State::open(&state)?;
+        let watermark = log.high_watermark().borrow().0;
+        let (state, mut memory) = State::open(&state, watermark)?;
         let readers = Readers::start(&log).map_err(StateError::Thread)?;
-        if !memory.known && log.high_watermark().borrow().0 > 0 {
+        if !memory.known && watermark > 0 {
             tracing::error!(
                 "the delivery state is missing although the event log has events: all of them are \
                  delivered again"
@@ -178,7 +155,6 @@ impl Delivery {
         }
         let routed = if memory.known { memory.routed } else { 0 };
         let replays = Replays::new(std::mem::take(&mut memory.replays));
-        let next = memory.next;
         let engine = Engine::new(
             log,
             readers,
@@ -193,10 +169,7 @@ impl Delivery {
         Ok(Self {
             running: Arc::new(Running {
                 engine: Arc::new(engine),
-                applied: Mutex::new(Applied {
-                    memory: Some(memory),
-                    next,
-                }),
+                applied: Mutex::new(Applied::new(memory)),
             }),
         })
     }
@@ -217,170 +190,11 @@ impl Delivery {
     /// # Errors
     /// When they could not be recorded.
     pub async fn apply(&self, entries: &[Arc<SubscriptionEntry>]) -> Result<(), ApplyError> {
-        let engine = self.engine();
-        if engine.is_stopped() || engine.is_draining() {
-            return Err(ApplyError::Stopping);
-        }
-        let mut applied = self.running.applied.lock().await;
-        let watermark = engine.log.high_watermark().borrow().0;
-        let first = applied.memory.is_some();
-        let mut memory = applied.memory.take().unwrap_or_default();
-        // A lost state means that nobody knows what was delivered: everything is.
-        let after = if first && !memory.known { 0 } else { watermark };
-        let before = engine.table().clone();
-
-        let mut added = Vec::new();
-        let mut registered = Vec::new();
-        let mut all = Vec::with_capacity(entries.len());
-        for entry in entries {
-            let known = before
-                .get(&entry.name)
-                .filter(|subscription| subscription.registration.uid == entry.uid);
-            if let Some(subscription) = known {
-                self.edit(subscription, entry, watermark);
-                all.push(subscription.clone());
-                continue;
-            }
-            let (number, registration, queue) = match recall(&mut memory, entry) {
-                Some(recalled) => recalled,
-                None => {
-                    let number = applied.next;
-                    applied.next += 1;
-                    let registration = Registration {
-                        name: entry.name.clone(),
-                        uid: entry.uid.clone(),
-                        after,
-                    };
-                    registered.push((number, registration.clone()));
-                    let queue = Queue::new(
-                        entry.delivery.clone(),
-                        positions::Positions::default(),
-                        Default::default(),
-                    );
-                    (number, registration, queue)
-                }
-            };
-            let live = self.live(entry.clone(), None, watermark);
-            let subscription = Arc::new(Subscription::new(number, registration, live, queue));
-            added.push(subscription.clone());
-            all.push(subscription);
-        }
-        let kept: HashSet<Number> = all.iter().map(|subscription| subscription.number).collect();
-        let removed: Vec<Arc<Subscription>> = before
-            .iter()
-            .filter(|subscription| !kept.contains(&subscription.number))
-            .cloned()
-            .collect();
-        let mut forgotten: Vec<Number> = removed
-            .iter()
-            .map(|subscription| subscription.number)
-            .collect();
-        for (number, remembered) in std::mem::take(&mut memory.subscriptions) {
-            tracing::info!(
-                subscription = %remembered.registration.name,
-                undelivered = remembered.undelivered.len(),
-                "the subscription is gone; its undelivered events are dropped"
-            );
-            let undelivered = remembered.undelivered.len();
-            engine
-                .metrics
-                .dropped(Dropped::SubscriptionDeleted, undelivered);
-            forgotten.push(number);
-        }
-        engine.set_table(Table::new(all));
-        for subscription in &removed {
-            self.drop_subscription(subscription);
-        }
-        let result = if first || !registered.is_empty() || !forgotten.is_empty() {
-            let engine = engine.clone();
-            tokio::task::spawn_blocking(move || engine.register(registered, forgotten))
-                .await
-                .map_err(|error| ApplyError::State(error.to_string()))
-                .and_then(|written| written.map_err(|error| ApplyError::State(error.to_string())))
-        } else {
-            Ok(())
-        };
-        for subscription in added {
-            let number = subscription.number;
-            let task = tokio::spawn(worker::run(engine.clone(), subscription));
-            engine.started(number, task.abort_handle());
-        }
-        if first {
-            self.start()?;
-        }
-        result
-    }
-
-    /// Starts what runs for all subscriptions.
-    fn start(&self) -> Result<(), ApplyError> {
-        let thread = |name: &str, work: fn(&Engine)| {
-            let engine = self.engine().clone();
-            std::thread::Builder::new()
-                .name(name.into())
-                .spawn(move || work(&engine))
-                .map(drop)
-                .map_err(ApplyError::Thread)
-        };
-        self.engine().routing.store(true, Ordering::Release);
-        thread("delivery-router", router::run)?;
-        thread("delivery-state", engine::save_regularly)?;
-        let engine = self.engine();
-        let retention = tokio::spawn(retention::run(engine.clone()));
-        engine.started(Number::MAX, retention.abort_handle());
-        for replay in engine.replays.list() {
-            tokio::spawn(replay::run(engine.clone(), replay.id));
-        }
-        Ok(())
-    }
-
-    fn live(&self, entry: Arc<SubscriptionEntry>, before: Option<&Live>, recheck: u64) -> Live {
-        let same_sender = before.filter(|before| {
-            before.entry.sink == entry.sink
-                && before.entry.delivery.timeout == entry.delivery.timeout
-                && before.sender.is_ok()
-        });
-        let sender = match same_sender {
-            Some(before) => before.sender.clone(),
-            None => (self.engine().build_sender)(&entry),
-        };
-        Live {
-            filter: Filter::new(entry.filter.as_deref()),
-            sender,
-            recheck,
-            entry,
-        }
-    }
-
-    fn edit(&self, subscription: &Subscription, entry: &Arc<SubscriptionEntry>, watermark: u64) {
-        let before = subscription.live().clone();
-        if *before.entry == **entry {
-            return;
-        }
-        let same_events = before.entry.filter == entry.filter
-            && before.entry.customers == entry.customers
-            && before.entry.event_type == entry.event_type;
-        let recheck = if same_events {
-            before.recheck
-        } else {
-            watermark
-        };
-        let live = self.live(entry.clone(), Some(&before), recheck);
-        subscription.set_live(live, self.engine().now());
-    }
-
-    fn drop_subscription(&self, subscription: &Subscription) {
-        let engine = self.engine();
-        subscription.removed.store(true, Ordering::Release);
-        engine.end(subscription.number);
-        let undelivered = subscription.queue().len();
-        engine
-            .metrics
-            .dropped(Dropped::SubscriptionDeleted, undelivered);
-        tracing::info!(
-            subscription = %subscription.registration.name,
-            undelivered,
-            "the subscription was deleted; its undelivered events are dropped"
-        );
+        let (running, entries) = (self.running.clone(), entries.to_vec());
+        // A task of its own: half of it, when the caller goes away, would lose track of things.
+        tokio::spawn(async move { apply::apply(&running, &entries).await })
+            .await
+            .unwrap_or_else(|error| Err(ApplyError::State(error.to_string())))
     }
 
     /// Follows an edit of the EventGateway.
@@ -501,22 +315,4 @@ impl Delivery {
         }
         engine.stop();
     }
-}
-
-/// What the state store knew of a subscription.
-fn recall(memory: &mut Memory, entry: &SubscriptionEntry) -> Option<(Number, Registration, Queue)> {
-    let number = memory
-        .subscriptions
-        .iter()
-        .find(|(_, remembered)| {
-            remembered.registration.name == entry.name && remembered.registration.uid == entry.uid
-        })
-        .map(|(number, _)| *number)?;
-    let remembered = memory.subscriptions.remove(&number)?;
-    let queue = Queue::new(
-        entry.delivery.clone(),
-        remembered.undelivered,
-        remembered.retries,
-    );
-    Some((number, remembered.registration, queue))
 }

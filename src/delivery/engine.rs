@@ -39,6 +39,8 @@ pub(super) struct Engine {
     pub clock: Clock,
     pub dice: Random,
     pub settings: ArcSwap<Settings>,
+    /// Bytes that the log may take.
+    capacity: u64,
     table: ArcSwap<Table>,
     state: State,
     /// Held while a batch is collected and written, so that batches are written in the order in
@@ -70,6 +72,7 @@ impl Engine {
         (clock, dice): (Clock, Random),
     ) -> Self {
         Self {
+            capacity: log.usage().capacity,
             log,
             readers,
             dead_letters,
@@ -110,7 +113,7 @@ impl Engine {
     /// Bytes of the log that one subscription may hold.
     pub fn share(&self) -> u64 {
         let percent = u64::from(self.settings.load().undelivered_share.clamp(1, 100));
-        self.log.usage().capacity / 100 * percent
+        self.capacity / 100 * percent
     }
 
     /// The subscriptions.
@@ -231,21 +234,29 @@ impl Engine {
 /// How often the state is written. A crash redelivers what was delivered since.
 const SAVE_EVERY: Duration = Duration::from_millis(200);
 
+/// When to write again what could not be written.
+const SAVE_AGAIN: Duration = Duration::from_secs(5);
+
 /// How often to look whether to stop.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 /// Writes the state until the engine stops; its own thread.
 pub(super) fn save_regularly(engine: &Engine) {
+    let mut wait = SAVE_EVERY;
     loop {
-        for _ in 0..SAVE_EVERY.as_millis() / LOOK_EVERY.as_millis() {
+        for _ in 0..wait.as_millis() / LOOK_EVERY.as_millis() {
             std::thread::sleep(LOOK_EVERY);
             if engine.is_stopped() {
                 return;
             }
         }
-        if let Err(error) = engine.save() {
-            tracing::error!(%error, "events may be delivered again after a restart");
-            engine.metrics.state_write_failed();
-        }
+        wait = match engine.save() {
+            Ok(()) => SAVE_EVERY,
+            Err(error) => {
+                tracing::error!(%error, "events may be delivered again after a restart");
+                engine.metrics.state_write_failed();
+                SAVE_AGAIN
+            }
+        };
     }
 }

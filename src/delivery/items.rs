@@ -110,9 +110,11 @@ impl Items {
         true
     }
 
-    /// What is held of a segment.
-    pub fn held_in(&self, segment: u64) -> Held {
-        self.segments.get(&segment).copied().unwrap_or_default()
+    /// What is held of each segment.
+    pub fn held(&self) -> impl Iterator<Item = (u64, Held)> {
+        self.segments
+            .iter()
+            .map(|(segment, held)| (*segment, *held))
     }
 
     fn count(&mut self, item: Item) {
@@ -258,7 +260,8 @@ mod tests {
                 prop_assert_eq!(items.len(), model.len());
                 prop_assert_eq!(items.bytes(), 42 * model.len() as u64);
                 let held = model.range(50..100).count() as u64;
-                prop_assert_eq!(items.held_in(1), Held { events: held, bytes: 42 * held });
+                let expected = (held > 0).then_some(Held { events: held, bytes: 42 * held });
+                prop_assert_eq!(items.segments.get(&1).copied(), expected);
                 prop_assert!(items.iter().eq(model.values()));
                 prop_assert!(items.range(50, 100).eq(model.range(50..100).map(|(_, item)| item)));
                 prop_assert_eq!(

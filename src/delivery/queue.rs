@@ -1,31 +1,34 @@
 //! The queue of one subscription: which of its undelivered events is tried next, when a failed one
 //! is tried again, and when one is given up. Pure: no I/O, no clock, no randomness of its own.
 //!
-//! Fair over customers: customers with events that may go stand in a ring, and each turn takes the
-//! oldest event of the customer at the front. Under `PerCustomer` a customer with an event in
-//! flight, waiting for its retry, or on its way to the dead letters is not in the ring.
+//! Customers take turns; see `lanes`. What is written to the state store stands in `stored`.
 //!
 //! Memory is 40 bytes an undelivered event here (see `items`), about 27 in the order of customers,
 //! and one [`Retry`] for each event that has been tried and failed.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeSet, BinaryHeap, HashMap, VecDeque};
+use std::collections::{BTreeSet, BinaryHeap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
-
 use super::backoff::{self, Gate, Millis};
-use super::items::{Held, Item, Items, Place};
+use super::items::{Item, Items, Place};
 use super::payload::Payload;
-use super::positions::{self, CHUNK, Positions, chunk_of};
+use super::positions::{Positions, chunk_of};
 use super::{Failure, Outcome};
 use crate::configuration::{DeliverySettings, Ordering};
 use crate::event::ReasonCode;
 use crate::event_log::Position;
 
+mod inspect;
+mod lanes;
+mod stored;
 #[cfg(test)]
 mod tests;
+
+pub(super) use stored::{Changes, Retry};
+
+use lanes::Lanes;
 
 /// Payload bytes that the attempts of one subscription may hold at the same time; one event always
 /// goes, however large. So a thousand hanging sinks cannot fill the memory.
@@ -33,22 +36,6 @@ const IN_FLIGHT_BYTES: u64 = 8 << 20;
 
 /// Events given up at a time, so that they are read, stored and synced in batches of bounded size.
 const BURIALS: usize = 256;
-
-/// What is known of an event that is more than its place in the queue. It is in the state store
-/// as it stands here.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Retry {
-    /// Attempts that ended.
-    pub attempts: u32,
-    /// When the next one is due.
-    pub next: Millis,
-    /// When the first one failed.
-    pub first_failure: Option<Millis>,
-    /// What the last one came to.
-    pub last_error: Option<Arc<str>>,
-    /// When a replay asked for it, in seconds since the epoch.
-    pub replayed: Option<u32>,
-}
 
 /// An event to be tried now.
 #[derive(Debug)]
@@ -87,32 +74,13 @@ pub(super) enum Verdict {
     GiveUp(GivenUp),
 }
 
-/// What has to be written to the state store.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Changes {
-    /// Chunks of undelivered sequences; `None`: nothing left in it.
-    pub chunks: Vec<(u64, Option<Vec<u8>>)>,
-    /// Retries; `None`: settled.
-    pub retries: Vec<(u64, Option<Retry>)>,
-}
-
-#[derive(Debug, Default)]
-struct Lane {
-    queued: u32,
-    /// In flight, waiting, or being given up.
-    busy: u32,
-    in_ring: bool,
-}
-
 /// See the module.
 #[derive(Debug)]
 pub(super) struct Queue {
     settings: DeliverySettings,
     held: bool,
     items: Items,
-    queued: BTreeSet<(u64, u64)>,
-    lanes: HashMap<u64, Lane>,
-    ring: VecDeque<u64>,
+    lanes: Lanes,
     timers: BinaryHeap<Reverse<(Millis, u64)>>,
     retries: HashMap<u64, Retry>,
     payloads: HashMap<u64, Arc<Payload>>,
@@ -135,12 +103,10 @@ impl Queue {
         retries: HashMap<u64, Retry>,
     ) -> Self {
         Self {
+            lanes: Lanes::new(settings.ordering),
             settings,
             held: false,
             items: Items::default(),
-            queued: BTreeSet::new(),
-            lanes: HashMap::new(),
-            ring: VecDeque::new(),
             timers: BinaryHeap::new(),
             retries,
             payloads: HashMap::new(),
@@ -186,60 +152,11 @@ impl Queue {
         true
     }
 
-    /// Adds an event that was asked for again, even if it is settled; `false` if it is undelivered
-    /// anyway.
-    pub fn replay(&mut self, item: Item, now: Millis) -> bool {
-        if self.items.get(item.sequence).is_some()
-            || self.recovered.next(item.sequence) == Some(item.sequence)
-        {
-            return false;
-        }
-        let retry = Retry {
-            replayed: Some((now / 1000) as u32),
-            ..Retry::default()
-        };
-        self.retries.insert(item.sequence, retry);
-        self.dirty_retries.insert(item.sequence);
-        self.push(item, None, now)
-    }
-
-    /// Adds `item` if it was undelivered when the state was last written; whether it was.
-    pub fn recover(&mut self, item: Item, payload: Option<Arc<Payload>>, now: Millis) -> bool {
-        self.recovered.remove(item.sequence) && self.push(item, payload, now)
-    }
-
-    /// The lowest sequence from `from` on that was undelivered when the state was last written and
-    /// has not been met since.
-    pub fn next_to_recover(&mut self, from: u64) -> Option<u64> {
-        self.recovered.next(from)
-    }
-
-    /// Gives up what is still to be recovered; how many up to `routed` that were, which the log
-    /// does not have any more. Later ones were routed anew, and are not wanted any more.
-    pub fn forget_recovered(&mut self, routed: u64) -> usize {
-        let mut count = 0;
-        let mut from = 0;
-        while let Some(sequence) = self.recovered.next(from) {
-            count += usize::from(sequence <= routed);
-            self.recovered.remove(sequence);
-            self.dirty_chunks.insert(chunk_of(sequence));
-            if self.retries.remove(&sequence).is_some() {
-                self.dirty_retries.insert(sequence);
-            }
-            from = sequence;
-        }
-        count
-    }
-
     /// Follows an edit of the declaration. `held`: nothing may be sent just now.
     pub fn configure(&mut self, settings: &DeliverySettings, held: bool) {
         self.settings = settings.clone();
         self.held = held;
-        // Another `ordering` admits other customers to the ring.
-        let customers: Vec<u64> = self.lanes.keys().copied().collect();
-        for customer in customers {
-            self.admit(customer);
-        }
+        self.lanes.set_ordering(settings.ordering);
     }
 
     /// The sink is another one: what waits for a retry is due now, and the new sink counts as
@@ -277,14 +194,10 @@ impl Queue {
         while self.in_flight < allowance
             && (self.in_flight == 0 || self.in_flight_bytes < IN_FLIGHT_BYTES)
         {
-            let Some(customer) = self.ring.pop_front() else {
+            let Some((customer, sequence)) = self.lanes.turn() else {
                 break;
             };
-            if let Some(lane) = self.lanes.get_mut(&customer) {
-                lane.in_ring = false;
-            }
-            if let Some(item) = self.first_of(customer) {
-                let sequence = item.sequence;
+            if let Some(item) = self.items.get(sequence).copied() {
                 self.move_to(sequence, Place::InFlight);
                 taken.push(Taken {
                     sequence,
@@ -296,33 +209,9 @@ impl Queue {
                     payload: self.payloads.remove(&sequence),
                 });
             }
-            self.admit(customer);
+            self.lanes.admit(customer);
         }
         taken
-    }
-
-    /// The oldest event of a customer that may go.
-    fn first_of(&self, customer: u64) -> Option<Item> {
-        if !self
-            .lanes
-            .get(&customer)
-            .is_some_and(|lane| self.may_go(lane))
-        {
-            return None;
-        }
-        self.queued
-            .range((customer, 0)..=(customer, u64::MAX))
-            .next()
-            .and_then(|(_, sequence)| self.items.get(*sequence))
-            .copied()
-    }
-
-    fn may_go(&self, lane: &Lane) -> bool {
-        lane.queued > 0
-            && match self.settings.ordering {
-                Ordering::None => true,
-                Ordering::PerCustomer => lane.busy == 0,
-            }
     }
 
     /// Records what an attempt came to.
@@ -464,7 +353,7 @@ impl Queue {
             return;
         };
         self.leave(item);
-        self.admit(item.customer);
+        self.lanes.admit(item.customer);
         self.payloads.remove(&sequence);
         if self.retries.remove(&sequence).is_some() {
             self.dirty_retries.insert(sequence);
@@ -475,7 +364,7 @@ impl Queue {
     /// When there may be something to do although nothing came in; `None`: not before that.
     pub fn next_wake(&self, now: Millis) -> Option<Millis> {
         let retry = self.timers.peek().map(|Reverse((due, _))| *due);
-        let probe = (!self.held && !self.ring.is_empty())
+        let probe = (!self.held && !self.lanes.is_empty())
             .then(|| self.gate.opens_at(now))
             .flatten();
         let expiry = self
@@ -520,14 +409,8 @@ impl Queue {
     }
 
     fn enter(&mut self, item: Item) {
-        let lane = self.lanes.entry(item.customer).or_default();
-        match item.place {
-            Place::Queued => {
-                lane.queued += 1;
-                self.queued.insert((item.customer, item.sequence));
-            }
-            Place::Waiting | Place::InFlight | Place::Burying | Place::Gone => lane.busy += 1,
-        }
+        self.lanes
+            .enter(item.customer, item.sequence, item.place == Place::Queued);
         match item.place {
             Place::InFlight => {
                 self.in_flight += 1;
@@ -539,19 +422,11 @@ impl Queue {
             }
             Place::Queued | Place::Waiting | Place::Gone => {}
         }
-        self.admit(item.customer);
     }
 
     fn leave(&mut self, item: Item) {
-        if let Some(lane) = self.lanes.get_mut(&item.customer) {
-            match item.place {
-                Place::Queued => {
-                    lane.queued -= 1;
-                    self.queued.remove(&(item.customer, item.sequence));
-                }
-                Place::Waiting | Place::InFlight | Place::Burying | Place::Gone => lane.busy -= 1,
-            }
-        }
+        self.lanes
+            .leave(item.customer, item.sequence, item.place == Place::Queued);
         match item.place {
             Place::InFlight => {
                 self.in_flight -= 1;
@@ -563,138 +438,6 @@ impl Queue {
             }
             Place::Queued | Place::Waiting | Place::Gone => {}
         }
-    }
-
-    /// Puts a customer into the ring if it has something that may go, and forgets one that has
-    /// nothing.
-    fn admit(&mut self, customer: u64) {
-        let Some(lane) = self.lanes.get(&customer) else {
-            return;
-        };
-        if lane.in_ring {
-            return;
-        }
-        if self.may_go(lane) {
-            if let Some(lane) = self.lanes.get_mut(&customer) {
-                lane.in_ring = true;
-            }
-            self.ring.push_back(customer);
-        } else if lane.queued == 0 && lane.busy == 0 {
-            self.lanes.remove(&customer);
-        }
-    }
-
-    /// What changed since the last call.
-    pub fn take_changes(&mut self) -> Changes {
-        let chunks = std::mem::take(&mut self.dirty_chunks);
-        let retries = std::mem::take(&mut self.dirty_retries);
-        Changes {
-            chunks: chunks
-                .into_iter()
-                .map(|chunk| (chunk, positions::encode(&self.undelivered_in(chunk))))
-                .collect(),
-            retries: retries
-                .into_iter()
-                .map(|sequence| (sequence, self.retries.get(&sequence).cloned()))
-                .collect(),
-        }
-    }
-
-    /// Marks what [`Queue::take_changes`] gave as not written after all.
-    pub fn give_back(&mut self, changes: &Changes) {
-        self.dirty_chunks
-            .extend(changes.chunks.iter().map(|(chunk, _)| *chunk));
-        self.dirty_retries
-            .extend(changes.retries.iter().map(|(sequence, _)| *sequence));
-    }
-
-    fn undelivered_in(&mut self, chunk: u64) -> Vec<u64> {
-        let mut all = self.recovered.chunk(chunk);
-        let recovered = all.len();
-        all.extend(
-            self.items
-                .range(chunk * CHUNK, (chunk + 1) * CHUNK)
-                .map(|item| item.sequence),
-        );
-        if recovered > 0 {
-            all.sort_unstable();
-        }
-        all
-    }
-
-    /// What is held of a segment of the log.
-    pub fn held_in(&self, segment: u64) -> Held {
-        self.items.held_in(segment)
-    }
-
-    /// The undelivered events of a segment: at most `limit`, ascending.
-    pub fn undelivered_in_segment(&self, segment: u64, limit: usize) -> Vec<(u64, Position)> {
-        self.items
-            .iter()
-            .filter(|item| item.position.segment == segment)
-            .take(limit)
-            .map(|item| (item.sequence, item.position))
-            .collect()
-    }
-
-    /// The record of an event stands somewhere else now.
-    pub fn relocate(&mut self, sequence: u64, position: Position) -> bool {
-        self.items.relocate(sequence, position)
-    }
-
-    /// Where the record of an undelivered event stands.
-    pub fn position(&self, sequence: u64) -> Option<Position> {
-        self.items.get(sequence).map(|item| item.position)
-    }
-
-    /// Whether events are still to be met again after a restart.
-    pub fn is_recovering(&self) -> bool {
-        !self.recovered.is_empty()
-    }
-
-    /// Where an event stands, and what is known of its attempts.
-    pub fn look_up(&mut self, sequence: u64) -> Option<(Place, Retry)> {
-        let retry = || self.retries.get(&sequence).cloned().unwrap_or_default();
-        if let Some(item) = self.items.get(sequence) {
-            return Some((item.place, retry()));
-        }
-        (self.recovered.next(sequence) == Some(sequence)).then(|| (Place::Queued, retry()))
-    }
-
-    /// Undelivered events, those that are still to be recovered among them.
-    pub fn len(&self) -> usize {
-        self.items.len() + self.recovered.len()
-    }
-
-    /// Bytes of the log that undelivered events hold.
-    pub fn bytes(&self) -> u64 {
-        self.items.bytes()
-    }
-
-    /// Attempts that run.
-    pub fn in_flight(&self) -> u32 {
-        self.in_flight
-    }
-
-    /// Whether the sink counts as dead and is being probed.
-    pub fn is_probing(&self) -> bool {
-        self.gate.is_probing()
-    }
-
-    /// When the oldest undelivered event was received, in seconds since the epoch.
-    pub fn oldest(&self) -> Option<u32> {
-        self.items
-            .iter()
-            .find(|item| !item.replayed)
-            .map(|item| item.since)
-    }
-
-    /// Replayed events that are not settled yet.
-    pub fn replaying(&self) -> usize {
-        self.retries
-            .values()
-            .filter(|retry| retry.replayed.is_some())
-            .count()
     }
 }
 

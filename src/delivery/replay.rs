@@ -236,6 +236,9 @@ pub(super) async fn run(engine: Arc<Engine>, id: ReplayId) {
     }));
     // What was undelivered when the log was opened must be known first, or it would come twice.
     while !engine.recovered.load(Ordering::Acquire) {
+        if engine.is_stopped() {
+            return;
+        }
         tokio::time::sleep(PAUSE).await;
     }
     while let Some(taken) = scan.take() {

@@ -8,7 +8,7 @@
 //!
 //! Not here: that one subscription holds no more than its share; its own task sees to that.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -114,10 +114,15 @@ pub(super) async fn pass(engine: &Arc<Engine>) {
 }
 
 fn segments(engine: &Engine, routed: u64) -> Vec<Segment> {
-    let table = engine.table();
-    engine
-        .log
-        .segments()
+    // The log first: what is routed into a segment after that is younger than `routed`.
+    let infos = engine.log.segments();
+    let mut held: HashMap<u64, u64> = HashMap::new();
+    for subscription in engine.table().iter() {
+        for (segment, of_one) in subscription.queue().held() {
+            *held.entry(segment).or_default() += of_one.bytes;
+        }
+    }
+    infos
         .into_iter()
         .map(|info| Segment {
             id: info.id,
@@ -125,10 +130,7 @@ fn segments(engine: &Engine, routed: u64) -> Vec<Segment> {
             newest: info.times.map_or(0, |(_, newest)| newest),
             settled_or_queued: info.sealed
                 && info.appended.is_none_or(|(_, last)| last.0 <= routed),
-            held: table
-                .iter()
-                .map(|subscription| subscription.queue().held_in(info.id).bytes)
-                .sum(),
+            held: held.get(&info.id).copied().unwrap_or_default(),
         })
         .collect()
 }

@@ -18,7 +18,7 @@ use super::payload::Shared;
 use super::record::{self, Stored};
 use super::subscription::Subscription;
 use crate::event::{CustomerKey, Event};
-use crate::event_log::{Entry, ScanFrom, ScanItem, Sequence};
+use crate::event_log::{Entry, ScanFrom, ScanItem, SegmentInfo, Sequence};
 
 /// How long to wait for new records before looking whether to stop.
 const IDLE: Duration = Duration::from_millis(50);
@@ -37,6 +37,8 @@ struct Router<'e> {
     wanted: u64,
     /// Whether the log's end has been reached once.
     following: bool,
+    /// The segment that was last considered for skipping.
+    considered: u64,
 }
 
 /// Runs until the engine stops or drains.
@@ -59,6 +61,7 @@ fn follow_the_log(engine: &Engine) {
         wanted: lowest(&recovering, 0),
         recovering,
         following: false,
+        considered: 0,
     };
     let after = routed_before.min(router.wanted.saturating_sub(1));
     let mut scan = engine.log.scan(match after {
@@ -72,7 +75,12 @@ fn follow_the_log(engine: &Engine) {
             scan.next()
         };
         match item {
-            Ok(Some(ScanItem::Record(entry))) => router.take(&entry),
+            Ok(Some(ScanItem::Record(entry))) => {
+                router.take(&entry);
+                if let Some(segment) = router.skip(&entry) {
+                    scan = engine.log.scan(ScanFrom::Segment(segment));
+                }
+            }
             Ok(Some(ScanItem::Damage(damage))) => {
                 tracing::error!(%damage, "the event log is damaged; reading on behind it");
             }
@@ -83,6 +91,24 @@ fn follow_the_log(engine: &Engine) {
             }
         }
     }
+}
+
+/// The first segment from `here` on that has an event from `target` on, or a relocated one, whose
+/// sequence could be any.
+fn next_to_read(segments: &[SegmentInfo], here: u64, target: u64) -> Option<u64> {
+    segments
+        .iter()
+        .filter(|info| info.id >= here)
+        .find(|info| {
+            let appended = info
+                .appended
+                .map_or(0, |(first, last)| last.0 - first.0 + 1);
+            let only_appended = u64::from(info.records) == appended;
+            !info.sealed
+                || !only_appended
+                || info.appended.is_some_and(|(_, last)| last.0 >= target)
+        })
+        .map(|info| info.id)
 }
 
 fn lowest(recovering: &[Arc<Subscription>], from: u64) -> u64 {
@@ -113,6 +139,18 @@ impl Router<'_> {
         if !entry.relocated {
             self.engine.routed.store(sequence, Ordering::Release);
         }
+    }
+
+    /// The segment to go on with, if there is nothing to put back before it: one old event must not
+    /// cost reading everything between it and the log's end.
+    fn skip(&mut self, entry: &Entry) -> Option<u64> {
+        let here = entry.position.segment;
+        if self.following || entry.sequence.0 > self.routed_before || self.considered == here {
+            return None;
+        }
+        self.considered = here;
+        let target = self.wanted.min(self.routed_before + 1);
+        next_to_read(&self.engine.log.segments(), here, target).filter(|segment| *segment > here)
     }
 
     /// Puts an event back where the state store says that it was undelivered.
@@ -240,4 +278,39 @@ pub(super) fn customer_of(event: &Event) -> u64 {
     let mut hasher = DefaultHasher::new();
     customer.hash(&mut hasher);
     hasher.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn recovery_skips_segments_without_anything_to_put_back() {
+        let segment = |id: u64, first: u64, last: u64, relocated: u32| SegmentInfo {
+            id,
+            size: 1000,
+            used: 1000,
+            records: (last - first + 1) as u32 + relocated,
+            appended: Some((Sequence(first), Sequence(last))),
+            times: None,
+            sealed: id < 5,
+        };
+        let mut segments: Vec<_> = (1..=5)
+            .map(|id| segment(id, id * 100, id * 100 + 99, 0))
+            .collect();
+        let check = |segments: &[SegmentInfo], here, target, expected| {
+            assert_eq!(
+                next_to_read(segments, here, target),
+                Some(expected),
+                "{here} {target}"
+            );
+        };
+        check(&segments, 1, 150, 1);
+        check(&segments, 1, 300, 3);
+        check(&segments, 1, 9000, 5);
+        segments[1] = segment(2, 200, 299, 1);
+        check(&segments, 1, 300, 2);
+        check(&segments, 2, 300, 2);
+        check(&segments, 3, 9000, 5);
+    }
 }

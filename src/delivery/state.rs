@@ -10,6 +10,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::io;
+use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
 
 use redb::{Database, DatabaseError, ReadableDatabase, ReadableTable, TableDefinition};
@@ -147,13 +148,14 @@ pub(super) struct State {
 }
 
 impl State {
-    /// Opens the file and reads all of it. A file that cannot be understood is set aside under
-    /// another name, loudly, and a new one begun.
+    /// Opens the file and reads all of it. A file that cannot be understood, or that knows of
+    /// events behind `watermark`, the last one in the log, and so belongs to another log, is set
+    /// aside under another name, loudly, and a new one begun.
     ///
     /// # Errors
     /// When another process has it or the storage fails: nothing is set aside then.
-    pub fn open(path: &Path) -> Result<(Self, Memory), StateError> {
-        match Self::try_open(path) {
+    pub fn open(path: &Path, watermark: u64) -> Result<(Self, Memory), StateError> {
+        match Self::try_open(path, watermark) {
             Ok(opened) => Ok(opened),
             Err(Fault::Final(error)) => Err(error),
             Err(Fault::Damaged(detail)) => {
@@ -167,10 +169,10 @@ impl State {
                     file = %path.display(),
                     aside = %aside.display(),
                     detail,
-                    "the delivery state is damaged; it was set aside, and every event that is \
+                    "the delivery state cannot be used; it was set aside, and every event that is \
                      still in the log will be delivered again"
                 );
-                match Self::try_open(path) {
+                match Self::try_open(path, watermark) {
                     Ok(opened) => Ok(opened),
                     Err(Fault::Final(error)) => Err(error),
                     Err(Fault::Damaged(detail)) => Err(storage(io::Error::other(detail))),
@@ -179,7 +181,7 @@ impl State {
         }
     }
 
-    fn try_open(path: &Path) -> Result<(Self, Memory), Fault> {
+    fn try_open(path: &Path, watermark: u64) -> Result<(Self, Memory), Fault> {
         // The database may panic on bytes that no version of it ever wrote.
         let opened = std::panic::catch_unwind(|| {
             let database = Database::create(path).map_err(|error| match error {
@@ -204,6 +206,12 @@ impl State {
             let memory = state
                 .read()
                 .map_err(|error| Fault::Damaged(error.to_string()))?;
+            if memory.routed > watermark {
+                return Err(Fault::Damaged(format!(
+                    "it knows of event {}, but the log ends with {watermark}",
+                    memory.routed
+                )));
+            }
             Ok((state, memory))
         });
         opened.unwrap_or_else(|_| Err(Fault::Damaged("the database library gave up on it".into())))
@@ -277,7 +285,12 @@ impl State {
 
     /// Writes one batch and syncs it. Blocking.
     pub fn write(&self, batch: &Batch) -> Result<(), BatchError> {
-        self.write_tables(batch)
+        // As in `open`: damage that shows only now must not end the thread that writes.
+        std::panic::catch_unwind(AssertUnwindSafe(|| self.write_tables(batch)))
+            .map_err(|_| BatchError {
+                what: "write",
+                detail: "the database library gave up on it".into(),
+            })?
             .map_err(|error| BatchError::of("write")(*error))
     }
 

@@ -1,7 +1,7 @@
 //! One subscription as the dispatcher holds it: its declaration, its sender, its queue, and what
 //! has been counted.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwap;
@@ -30,8 +30,6 @@ pub(super) struct Subscription {
     /// Counted since the start of the process.
     pub counts: Counts,
     last: Mutex<Last>,
-    /// It was deleted: nothing of it counts any more.
-    pub removed: AtomicBool,
 }
 
 /// What of a subscription follows its declaration.
@@ -96,7 +94,6 @@ impl Subscription {
             budget: Budget::of_one(),
             counts: Counts::default(),
             last: Mutex::default(),
-            removed: AtomicBool::new(false),
         }
     }
 

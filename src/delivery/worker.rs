@@ -93,7 +93,7 @@ fn turn(
     } else {
         queue.take(now)
     };
-    let wake = (queue.len() > 0).then(|| {
+    let wake = (!queue.is_idle()).then(|| {
         let next = queue.next_wake(now).unwrap_or(Millis::MAX);
         Duration::from_millis(next.saturating_sub(now)).clamp(Duration::from_millis(1), TICK)
     });

@@ -7,6 +7,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::configuration::Ordering as Order;
+use crate::delivery::positions;
 use crate::delivery::{FailureKind, tests::support::settings};
 
 const NOW: Millis = 1_800_000_000_000;
@@ -483,7 +484,6 @@ proptest! {
             now += 1000;
         }
         prop_assert!(undelivered.is_empty());
-        prop_assert!(queue.lanes.is_empty() || queue.ring.len() == queue.lanes.len());
-        prop_assert!(queue.queued.is_empty());
+        prop_assert!(queue.lanes.is_tidy());
     }
 }

@@ -74,12 +74,12 @@ fn all(positions: &mut Positions) -> Vec<u64> {
 fn what_was_written_is_there_after_opening_again() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("state.redb");
-    let (state, memory) = State::open(&path).unwrap();
+    let (state, memory) = State::open(&path, 100).unwrap();
     assert!(!memory.known);
     state.write(&batch()).unwrap();
     drop(state);
 
-    let (state, mut memory) = State::open(&path).unwrap();
+    let (state, mut memory) = State::open(&path, 100).unwrap();
     assert!(memory.known);
     assert_eq!((memory.routed, memory.next), (42, 2));
     assert_eq!(
@@ -107,7 +107,7 @@ fn what_was_written_is_there_after_opening_again() {
         })
         .unwrap();
     drop(state);
-    let (_state, memory) = State::open(&path).unwrap();
+    let (_state, memory) = State::open(&path, 100).unwrap();
     assert_eq!(
         (memory.routed, memory.next),
         (43, 2),
@@ -122,14 +122,15 @@ fn what_was_written_is_there_after_opening_again() {
 fn damage_anywhere_is_set_aside_or_harmless_and_never_panics() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("state.redb");
-    let (state, _) = State::open(&path).unwrap();
+    let (state, _) = State::open(&path, 100).unwrap();
     state.write(&batch()).unwrap();
     drop(state);
     let good = std::fs::read(&path).unwrap();
     let mut set_aside = 0;
     let mut check = |bytes: &[u8], name: &str| {
         std::fs::write(&path, bytes).unwrap();
-        let (state, memory) = State::open(&path).unwrap_or_else(|error| panic!("{name}: {error}"));
+        let (state, memory) =
+            State::open(&path, 100).unwrap_or_else(|error| panic!("{name}: {error}"));
         if !memory.known {
             set_aside += 1;
         }
@@ -155,9 +156,12 @@ fn damage_anywhere_is_set_aside_or_harmless_and_never_panics() {
 fn another_version_is_set_aside_and_a_locked_file_is_not() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("state.redb");
-    let (state, _) = State::open(&path).unwrap();
+    let (state, _) = State::open(&path, 100).unwrap();
     state.write(&batch()).unwrap();
-    assert!(matches!(State::open(&path), Err(StateError::Locked(_))));
+    assert!(matches!(
+        State::open(&path, 100),
+        Err(StateError::Locked(_))
+    ));
     let writing = state.database.begin_write().unwrap();
     writing
         .open_table(NUMBERS)
@@ -166,7 +170,19 @@ fn another_version_is_set_aside_and_a_locked_file_is_not() {
         .unwrap();
     writing.commit().unwrap();
     drop(state);
-    let (_state, memory) = State::open(&path).unwrap();
+    let (_state, memory) = State::open(&path, 100).unwrap();
     assert!(!memory.known);
+    assert!(folder.path().join("state.redb.damaged-1").exists());
+}
+
+#[test]
+fn the_state_of_another_log_is_set_aside() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("state.redb");
+    let (state, _) = State::open(&path, 0).unwrap();
+    state.write(&batch()).unwrap();
+    drop(state);
+    assert!(State::open(&path, 42).unwrap().1.known);
+    assert!(!State::open(&path, 41).unwrap().1.known);
     assert!(folder.path().join("state.redb.damaged-1").exists());
 }
