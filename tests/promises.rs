@@ -12,6 +12,7 @@ mod support;
 mod promises {
     mod dev_state;
     mod edits;
+    mod examples;
     mod kills;
     mod wrong_requests;
 }

@@ -4,6 +4,7 @@
 #![allow(dead_code, reason = "not every promise needs every helper")]
 
 pub mod app;
+pub mod command;
 pub mod dev;
 pub mod sink;
 

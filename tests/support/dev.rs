@@ -36,6 +36,23 @@ impl Dev {
         dev
     }
 
+    /// Starts on a copy of a folder of manifests in which every text `from` is `to`.
+    pub async fn start_copy(folder: &Path, from: &str, to: &str) -> Self {
+        let folders = tempfile::tempdir().unwrap();
+        let path = folders.path().join("manifests");
+        std::fs::create_dir(&path).unwrap();
+        for file in std::fs::read_dir(folder).unwrap() {
+            let file = file.unwrap();
+            let text = std::fs::read_to_string(file.path()).unwrap();
+            std::fs::write(path.join(file.file_name()), text.replace(from, to)).unwrap();
+        }
+        let data = folders.path().join("data");
+        let mut dev = Self::new(path, data, &[]);
+        dev._folders = Some(folders);
+        dev.run().await;
+        dev
+    }
+
     /// A process that is not started yet.
     pub fn new(manifests: PathBuf, data: PathBuf, arguments: &[&str]) -> Self {
         Self {
