@@ -10,6 +10,7 @@ mod support;
 
 /// One file per promise.
 mod promises {
+    mod batches;
     mod dev_state;
     mod edits;
     mod examples;
