@@ -15,5 +15,6 @@ mod promises {
     mod edits;
     mod examples;
     mod kills;
+    mod sick_sinks;
     mod wrong_requests;
 }
