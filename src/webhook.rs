@@ -35,7 +35,7 @@ mod variables;
 mod verdict;
 
 pub use customer::{CustomerDirectory, CustomerIndex};
-pub use interpret::EventView;
+pub use interpret::{EventView, StillRefused};
 pub use receiver::Receiver;
 pub use request::{MAX_HANDSHAKE_BODY_BYTES, Request};
 pub use sign::{SignError, Signing, sign};

@@ -115,6 +115,11 @@ impl Snapshot {
         self.routes.get(path)
     }
 
+    /// The event type of that name, if it is served here.
+    pub fn event_type(&self, name: &ObjectName) -> Option<&Arc<ServedType>> {
+        self.types.get(name)
+    }
+
     /// Counts a request against `limits.requestsPerSecond`.
     ///
     /// # Errors

@@ -7,6 +7,7 @@
 mod attributes;
 mod compile;
 mod payload;
+mod reconsider;
 
 use std::collections::BTreeMap;
 
@@ -28,6 +29,7 @@ use crate::expression::{EvaluationError, Expression};
 use crate::schema::Schema;
 
 pub use attributes::EventView;
+pub use reconsider::StillRefused;
 
 /// Most violations that are reported for one item.
 const MAX_VIOLATIONS: usize = 10;

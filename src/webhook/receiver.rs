@@ -10,7 +10,7 @@ use super::answer::Response;
 use super::authentication::{Authentication, Scopes, Trust};
 use super::compiler::Compiler;
 use super::customer::CustomerDirectory;
-use super::interpret::{Interpretation, Interpreter};
+use super::interpret::{Interpretation, Interpreter, StillRefused};
 use super::pool::Pool;
 use super::request::{Request, Unauthenticated, View};
 use super::split::{Item, SplitError, split};
@@ -18,6 +18,7 @@ use super::variables::{Auth, Names};
 use super::verdict::{Accepted, AuthenticationFailure, ItemOutcome, Verdict};
 use crate::api::{self, FieldPath, ObjectReference, OnInvalid, Problem, Webhook};
 use crate::configuration::EventTypeEntry;
+use crate::event::{DeadLetter, Event};
 use crate::expression::{Expression, Path, PathRoot, Scope};
 
 /// The methods that `Allow` names where a type lists none: those that real apps use.
@@ -195,6 +196,21 @@ impl Receiver {
             }
         };
         self.take(&view, &items, &trusted, &mut pool, now, customers, ids)
+    }
+
+    /// The event that a dead letter is by now, which this type refused at the door: its schema may
+    /// have been mended since, its customer declared.
+    ///
+    /// # Errors
+    /// When it still is none, or when only the request could tell.
+    pub fn reconsider(
+        &self,
+        letter: &DeadLetter,
+        now: Timestamp,
+        customers: &dyn CustomerDirectory,
+    ) -> Result<Event, StillRefused> {
+        self.interpreter
+            .reconsider(letter, now, customers, self.max_body_bytes)
     }
 
     fn shake_hands(&self, view: &View<'_>, pool: &mut Pool, now: Timestamp) -> Option<Verdict> {

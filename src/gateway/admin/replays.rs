@@ -16,6 +16,9 @@ use super::Admin;
 use super::lists::{Unanswerable, object_name};
 use crate::delivery::dead_letters::DeadLetterId;
 use crate::delivery::{ReplayError, ReplayRequest};
+use crate::event::DeadLetter;
+use crate::gateway::storing;
+use crate::webhook::{ItemOutcome, Outcome};
 
 /// Dead letters that one request can name.
 const MOST_LETTERS: usize = 1_000;
@@ -113,15 +116,13 @@ async fn replay_letter(admin: &Admin, id: &str) -> Result<(), String> {
         .await
         .map_err(|error| error.to_string())?;
     let letter = letter.ok_or_else(absent)?;
-    let Some(subscription) = &letter.verdict.subscription else {
-        return Err(
-            "it was refused at the door, so it is no event that could be delivered; mend the \
-                    type and let the app send it again"
-                .to_owned(),
-        );
-    };
-    let delivered = admin.delivery.redeliver(subscription, &letter.event).await;
-    delivered.map_err(|error| error.to_string())?;
+    match &letter.verdict.subscription {
+        Some(subscription) => {
+            let delivered = admin.delivery.redeliver(subscription, &letter.event).await;
+            delivered.map_err(|error| error.to_string())?;
+        }
+        None => take_in(admin, &letter).await?,
+    }
     // Should this fail, the letter shows again and its event is delivered all the same.
     admin
         .dead_letters
@@ -129,6 +130,30 @@ async fn replay_letter(admin: &Admin, id: &str) -> Result<(), String> {
         .await
         .map_err(|error| error.to_string())?;
     Ok(())
+}
+
+/// Takes a letter that was refused at the door for an event, if it is one by now.
+async fn take_in(admin: &Admin, letter: &DeadLetter) -> Result<(), String> {
+    let name = &letter.event.attributes.app_event_type;
+    let snapshot = admin.ingest.snapshot.load_full();
+    let good = snapshot.as_ref().and_then(|snapshot| {
+        let good = snapshot.event_type(name)?.good.as_ref()?;
+        Some((snapshot.customers.clone(), good.receiver.clone()))
+    });
+    let (customers, receiver) =
+        good.ok_or_else(|| format!("AppEventType {name} is not served any more"))?;
+    let now = Timestamp::now();
+    let event = receiver
+        .reconsider(letter, now, &*customers)
+        .map_err(|refused| refused.to_string())?;
+    // By way of the index, so that it is not stored twice if the app has sent it again since.
+    let items = vec![ItemOutcome::Events(vec![Outcome::Event(event)])];
+    let (store, index) = (
+        admin.ingest.store.clone(),
+        admin.ingest.deduplication.clone(),
+    );
+    let stored = storing::store(store, index, items, now.as_second()).await;
+    stored.map(drop).map_err(|error| error.to_string())
 }
 
 /// The replays that run.
