@@ -20,3 +20,15 @@ lint: ## Formatting and clippy, as CI runs them.
 .PHONY: generate
 generate: ## Write the generated files: crds/ and docs/reference/.
 	cargo run --quiet --locked -- crds --output-dir crds --reference-dir docs/reference
+
+.PHONY: bench
+bench: ## All benchmarks, on a real disk (BENCH_FOLDER names another folder).
+	cargo bench --locked --bench '*'
+
+.PHONY: bench-check
+bench-check: ## The same; fails if a ratio is 15 % below the committed one.
+	BENCH_CHECK=1 cargo bench --locked --bench '*'
+
+.PHONY: bench-baselines
+bench-baselines: ## The same; writes benches/baselines.jsonl.
+	BENCH_WRITE=1 cargo bench --locked --bench '*'

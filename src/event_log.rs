@@ -488,6 +488,11 @@ impl EventLog {
     /// work.
     pub async fn close(&self) {
         self.handle.queue.close();
+        self.closed().await;
+    }
+
+    /// Waits until the log was closed, by whoever it was.
+    pub async fn closed(&self) {
         self.handle.queue.stopped().await;
     }
 }

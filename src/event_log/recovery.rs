@@ -3,7 +3,7 @@
 //! Sealed segments are taken by their footers. What remains, usually one segment, is read whole.
 //! The last one with records is the log's tail: what stands there behind the last commit mark may
 //! not have been synced, so torn records among it were never acknowledged. They are covered, the
-//! rest of the segment is cleared, and what stays is written again and synced before anybody sees
+//! rest of the segment is cleared, and all of that is written again and synced before anybody sees
 //! it: a killed process leaves records in the page cache that are not on disk, and after a failed
 //! sync the cache even passes for clean.
 //!
@@ -121,7 +121,7 @@ pub(super) fn recover(storage: &dyn Storage) -> Result<Recovered, OpenError> {
                 segment.seal();
                 segment
             }
-            State::Open(survey) => {
+            State::Open(mut survey) => {
                 last_sequence = last_sequence.max(survey.last_sequence);
                 next_sequence = next_sequence.max(survey.next_sequence);
                 let settled = if is_tail {
@@ -137,8 +137,10 @@ pub(super) fn recover(storage: &dyn Storage) -> Result<Recovered, OpenError> {
                         .cloned(),
                 );
                 if is_tail {
-                    report.torn_bytes += repair(&header, &file, &survey)
+                    report.torn_bytes += repair(&header, &file, &mut survey)
                         .map_err(|source| OpenError::Segment { id, source })?;
+                } else {
+                    report.damage.extend(survey.lost_end(id));
                 }
                 let segment = Segment::blank(header, Some(file));
                 segment.publish(survey.end, survey.contents);
@@ -245,6 +247,21 @@ struct Survey {
     next_sequence: u64,
 }
 
+impl Survey {
+    /// What follows the last intact record of a segment that was synced to its end.
+    fn lost_end(&self, id: u64) -> Option<Damage> {
+        // A footer is not synced: it may be torn and mean nothing.
+        let records = &self.bytes[..self.bytes.len() - FOOTER_LENGTH as usize];
+        let length = (RECORDS_START + used(records) as u32).saturating_sub(self.end);
+        (length > 0).then_some(Damage {
+            segment: id,
+            offset: self.end,
+            length,
+            sequences: None,
+        })
+    }
+}
+
 fn survey(header: &SegmentHeader, bytes: Vec<u8>) -> Survey {
     let place = |at: usize| RECORDS_START + at as u32;
     let window = Window {
@@ -320,18 +337,19 @@ fn survey(header: &SegmentHeader, bytes: Vec<u8>) -> Survey {
 /// Covers torn records, clears what follows the last intact one, and makes the tail durable.
 ///
 /// Answers how many bytes were torn.
-fn repair(header: &SegmentHeader, file: &Arc<dyn StorageFile>, survey: &Survey) -> io::Result<u64> {
+fn repair(
+    header: &SegmentHeader,
+    file: &Arc<dyn StorageFile>,
+    survey: &mut Survey,
+) -> io::Result<u64> {
     let index = |offset: u32| (offset - RECORDS_START) as usize;
-    let written = used(&survey.bytes);
-    let from = index(survey.last_commit);
     let end = index(survey.end);
-    let mut tail = survey.bytes[from..written.max(end)].to_vec();
-    let mut torn = 0;
-    for gap in survey
-        .gaps
-        .iter()
-        .filter(|gap| gap.offset >= survey.last_commit)
-    {
+    let mut torn = used(&survey.bytes).saturating_sub(end) as u64;
+    survey.bytes[end..].fill(0);
+    for gap in &survey.gaps {
+        if gap.offset < survey.last_commit {
+            continue;
+        }
         torn += u64::from(gap.length);
         let Some(length) = gap.length.checked_sub(HEADER_LENGTH as u32) else {
             continue;
@@ -343,14 +361,13 @@ fn repair(header: &SegmentHeader, file: &Arc<dyn StorageFile>, survey: &Survey) 
             sequence: Sequence(0),
             appended_at: 0,
         };
-        let at = index(gap.offset) - from;
-        tail[at..at + HEADER_LENGTH].copy_from_slice(&void.encode(header.salt, gap.offset));
+        let void = void.encode(header.salt, gap.offset);
+        survey.bytes[index(gap.offset)..][..HEADER_LENGTH].copy_from_slice(&void);
     }
-    torn += written.saturating_sub(end) as u64;
-    if written > end {
-        tail[end - from..].fill(0);
-    }
-    file.write_at(&tail, u64::from(survey.last_commit))?;
+    // All of it, to the segment's end: even zeros in the cache need not be on disk if the sync of
+    // an earlier repair failed.
+    let tail = &survey.bytes[index(survey.last_commit)..];
+    file.write_at(tail, u64::from(survey.last_commit))?;
     file.sync_data(SyncPoint::RecoveredTail)?;
     Ok(torn)
 }

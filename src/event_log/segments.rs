@@ -19,8 +19,11 @@ use super::{AppendError, FreeError, Options, SegmentInfo, Sequence, Space, Usage
 
 /// Blank segments kept ready.
 const SPARES: usize = 2;
-/// How much is filled with one write: enough to be fast, little beside the writer's own syncs.
+/// How much is filled with one write when a segment is needed soon.
 const FILL_CHUNK: usize = 1 << 20;
+/// How much is filled, and synced, at a time when there is no hurry: the writer's next sync waits
+/// for no more than this.
+const GENTLE_CHUNK: usize = 256 << 10;
 /// Open files kept for reading.
 const OPEN_FILES: usize = 128;
 
@@ -551,6 +554,13 @@ impl Shared {
         Ok(file)
     }
 
+    /// Whether the writer will soon ask for a segment: it has none, or has used half of it.
+    fn is_urgent(&self) -> bool {
+        let table = lock(&self.table);
+        let active = table.segments.values().next_back();
+        active.is_none_or(|active| active.is_sealed() || active.end() > active.header.size / 2)
+    }
+
     fn write_blank(&self, name: &str, header: &SegmentHeader) -> io::Result<Arc<dyn StorageFile>> {
         let size = header.size as usize;
         let file = self.storage.create(name, size as u64)?;
@@ -559,12 +569,18 @@ impl Shared {
         chunk[..encoded.len()].copy_from_slice(&encoded);
         let mut offset = 0;
         while offset < size {
-            let length = chunk.len().min(size - offset);
+            let gentle = !self.is_urgent();
+            let most = if gentle { GENTLE_CHUNK } else { FILL_CHUNK };
+            let length = chunk.len().min(size - offset).min(most);
             file.write_at(&chunk[..length], offset as u64)?;
             if offset == 0 {
                 chunk[..encoded.len()].fill(0);
             }
             offset += length;
+            if gentle && offset < size {
+                // For the pace alone; durable it becomes below.
+                file.sync_data(SyncPoint::SegmentFilled)?;
+            }
         }
         file.sync_data(SyncPoint::SegmentFilled)?;
         Ok(file)

@@ -2,7 +2,7 @@
 //!
 //! A run is a seed: a log on the simulated storage is written to, relocated, freed, opened again;
 //! some operation crashes; opening crashes as well; and after each recovery the log must hold
-//! exactly what it may hold. There are 10,000 such crash points.
+//! exactly what it may hold. There are 20,000 such crash points, more with `CRASH_POINTS=1000000`.
 //!
 //! That the test can fail is shown by itself: with any one kind of sync left out it must find a
 //! fault. Each kind and what is found without it:
@@ -407,6 +407,8 @@ impl Run {
 
 #[test]
 fn no_crash_loses_or_invents_a_record() {
+    // More for a long night.
+    let wanted = std::env::var("CRASH_POINTS").map_or(20_000, |text| text.parse().unwrap());
     let mut crashes = 0;
     let mut seen = [0; 6];
     for seed in 0.. {
@@ -425,7 +427,7 @@ fn no_crash_loses_or_invents_a_record() {
         } = run.seen;
         let now = [crashed_openings, torn, refused, stopped, freed, relocated];
         seen = std::array::from_fn(|index| seen[index] + now[index]);
-        if crashes >= 20_000 {
+        if crashes >= wanted {
             break;
         }
     }

@@ -281,8 +281,12 @@ impl FileState {
     }
 
     fn sync(&mut self) {
-        self.durable.clone_from(&self.cached);
-        self.dirty.clear();
+        // Only what is dirty: a sync after a failed one does not bring back what that one lost.
+        self.durable.resize(self.cached.len(), 0);
+        for sector in std::mem::take(&mut self.dirty).into_keys() {
+            let range = sector * SECTOR..((sector + 1) * SECTOR).min(self.cached.len());
+            self.durable[range.clone()].copy_from_slice(&self.cached[range]);
+        }
     }
 
     fn lose_unsynced(&mut self, random: &mut Random) {
