@@ -442,7 +442,8 @@ impl EventLog {
         Ok(appended.into_iter().map(|(_, position)| position).collect())
     }
 
-    /// The greatest sequence of a synced record; it changes after each commit that added one.
+    /// The sequence of the last synced record that was appended; it changes after each commit that
+    /// added one. When the log was just opened, relocated records may have greater ones.
     pub fn high_watermark(&self) -> watch::Receiver<Sequence> {
         self.handle.shared.watermark.subscribe()
     }

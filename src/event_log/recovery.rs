@@ -30,7 +30,7 @@ pub(super) struct Recovered {
     pub(super) table: Table,
     /// Where to go on writing; `None`: in a new segment.
     pub(super) active: Option<Arc<Segment>>,
-    /// The greatest sequence of a record that is there.
+    /// The greatest sequence of a record that stands where it was first appended.
     pub(super) last_sequence: u64,
     pub(super) report: Recovery,
 }
@@ -241,7 +241,7 @@ struct Survey {
     /// Stretches between intact records that are none.
     gaps: Vec<Damage>,
     contents: Contents,
-    /// The greatest sequence of an intact record.
+    /// The greatest sequence of an intact record that was first appended here.
     last_sequence: u64,
     /// Above all sequences that can be made out, those of damaged records among them.
     next_sequence: u64,
@@ -312,12 +312,14 @@ fn survey(header: &SegmentHeader, bytes: Vec<u8>) -> Survey {
                 expected = Some(record.sequence.0);
                 next_sequence = next_sequence.max(record.sequence.0);
             }
-            Kind::Record => expected = Some(record.sequence.0 + 1),
+            Kind::Record => {
+                expected = Some(record.sequence.0 + 1);
+                last_sequence = record.sequence.0;
+            }
             Kind::Relocated => {}
             Kind::Void => {}
         }
         if record.kind.is_record() {
-            last_sequence = last_sequence.max(record.sequence.0);
             next_sequence = next_sequence.max(record.sequence.0 + 1);
         }
         contents.add(&record);

@@ -253,8 +253,7 @@ impl Run {
         if next <= self.highest {
             return Err("sequences would be given out twice".into());
         }
-        let greatest = found.keys().next_back().copied().unwrap_or_default();
-        if *shared.watermark.borrow() != greatest {
+        if *shared.watermark.borrow() != last {
             return Err("the high watermark is not the last record".into());
         }
         // What was shown must stay, what was not shown must not come back.
