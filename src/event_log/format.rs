@@ -178,7 +178,8 @@ pub(super) enum Kind {
     Record = 2,
     /// A copy of an earlier record, with its sequence and time.
     Relocated = 3,
-    /// Covers bytes that recovery found torn; its body is not checked.
+    /// Covers bytes that recovery found torn; its body is not checked. It says, too, which sequence
+    /// comes next.
     Void = 4,
 }
 

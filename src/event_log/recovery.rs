@@ -137,7 +137,7 @@ pub(super) fn recover(storage: &dyn Storage) -> Result<Recovered, OpenError> {
                         .cloned(),
                 );
                 if is_tail {
-                    report.torn_bytes += repair(&header, &file, &mut survey)
+                    report.torn_bytes += repair(&header, &file, &mut survey, next_sequence)
                         .map_err(|source| OpenError::Segment { id, source })?;
                 } else {
                     report.damage.extend(survey.lost_end(id));
@@ -317,7 +317,10 @@ fn survey(header: &SegmentHeader, bytes: Vec<u8>) -> Survey {
                 last_sequence = record.sequence.0;
             }
             Kind::Relocated => {}
-            Kind::Void => {}
+            Kind::Void => {
+                expected = None;
+                next_sequence = next_sequence.max(record.sequence.0);
+            }
         }
         if record.kind.is_record() {
             next_sequence = next_sequence.max(record.sequence.0 + 1);
@@ -338,11 +341,13 @@ fn survey(header: &SegmentHeader, bytes: Vec<u8>) -> Survey {
 
 /// Covers torn records, clears what follows the last intact one, and makes the tail durable.
 ///
-/// Answers how many bytes were torn.
+/// What covers a torn record says which sequence comes next, as a commit mark does: it may stand in
+/// place of one. Answers how many bytes were torn.
 fn repair(
     header: &SegmentHeader,
     file: &Arc<dyn StorageFile>,
     survey: &mut Survey,
+    next_sequence: u64,
 ) -> io::Result<u64> {
     let index = |offset: u32| (offset - RECORDS_START) as usize;
     let end = index(survey.end);
@@ -360,7 +365,7 @@ fn repair(
             kind: Kind::Void,
             length,
             body_checksum: 0,
-            sequence: Sequence(0),
+            sequence: Sequence(next_sequence),
             appended_at: 0,
         };
         let void = void.encode(header.salt, gap.offset);

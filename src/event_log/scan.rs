@@ -234,9 +234,11 @@ impl Scan {
         let found = next.map(|next| window.look(next));
         let offset = self.at;
         self.at = next.map_or(end, |next| self.chunk_start + next as u32);
-        // Only records that were appended there count on: copies stand out of order.
+        // Commit marks and records count on; copies stand out of order.
         let following = match found {
-            Some(Found::Record(header, ..)) if header.kind != Kind::Relocated => {
+            Some(Found::Record(header, ..))
+                if matches!(header.kind, Kind::Commit | Kind::Record) =>
+            {
                 Some(header.sequence)
             }
             _ => None,

@@ -176,6 +176,31 @@ fn records_of_a_torn_commit_do_not_appear_behind_later_ones() {
 }
 
 #[test]
+fn a_torn_commit_mark_does_not_let_sequences_be_given_out_twice() {
+    let mut log = Small::open(Simulated::new(1, None));
+    let mut last = log.append(&[0]).unwrap()[0];
+    let kept = last;
+    // Fill the first segment, so that the copy of a record is all that stands in the second.
+    while log.parts().shared.infos()[0].used + 32 + 32 + 108 < 8192 - 64 {
+        last = log.append(&[1]).unwrap()[0];
+    }
+    let records = read_for_relocation(&log.parts().shared, &[kept]).unwrap();
+    let (request, mut answer) = Request::relocate(records);
+    log.parts().writer.commit(&mut VecDeque::from([request]));
+    assert_eq!(answer.try_recv().unwrap().unwrap()[0].1.segment, 2);
+    log.parts = None;
+    log.storage.kill();
+    log.storage
+        .edit(&segment_name(2), |bytes| bytes[4096..4128].fill(0));
+
+    let mut log = Small::open(log.storage);
+    log.parts().shared.free(1).unwrap();
+    let mut log = log.reopen();
+    assert_eq!(log.read(), (vec![0], vec![]));
+    assert!(log.append(&[2]).unwrap()[0].0 > last.0);
+}
+
+#[test]
 fn damage_in_sealed_segments_is_reported_by_a_scan_and_costs_little() {
     let mut log = Small::open(Simulated::new(1, None));
     let mut positions = Vec::new();
