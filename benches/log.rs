@@ -5,6 +5,11 @@
 //! runtime, each of which waits for its answer before it sends the next. Rounds alternate. The log
 //! works as it does in the gateway: it fills segments ahead, and its owner frees old ones.
 
+#![allow(
+    clippy::expect_used,
+    reason = "a benchmark that cannot run ends with what it lacks"
+)]
+
 use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::path::Path;

@@ -6,8 +6,10 @@
 //! `BENCH_CHECK=1` compares with the committed ratios and fails 15 % below them, `BENCH_WRITE=1`
 //! commits new ones.
 
-// Each benchmark is a program of its own and uses a part of this.
-#![allow(dead_code)]
+#![allow(
+    dead_code,
+    reason = "each benchmark is a program of its own and uses a part of this"
+)]
 
 pub mod disk;
 pub mod report;

@@ -58,7 +58,7 @@ fn file_system(folder: &Path) -> String {
             let kind = line.split(" - ").nth(1)?.split(' ').next()?;
             folder
                 .starts_with(point)
-                .then(|| (point.as_os_str().len(), kind))
+                .then_some((point.as_os_str().len(), kind))
         })
         // Of two mounts at one place the later one is seen.
         .max_by_key(|(length, _)| *length)

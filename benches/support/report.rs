@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
@@ -81,7 +81,7 @@ impl<'a> Report<'a> {
         }
     }
 
-    fn keep(&self, path: &PathBuf) {
+    fn keep(&self, path: &Path) {
         let mut kept = read(path);
         for figure in &self.figures {
             kept.insert((figure.bench.clone(), figure.case.clone()), figure.clone());
@@ -90,7 +90,7 @@ impl<'a> Report<'a> {
         fs::write(path, lines).expect("the baselines can be written");
     }
 
-    fn holds(&self, path: &PathBuf) -> bool {
+    fn holds(&self, path: &Path) -> bool {
         let kept = read(path);
         let mut holds = true;
         for figure in &self.figures {
@@ -119,7 +119,7 @@ fn line(figure: &Figure) -> String {
     serde_json::to_string(figure).expect("a figure is plain data")
 }
 
-fn read(path: &PathBuf) -> BTreeMap<(String, String), Figure> {
+fn read(path: &Path) -> BTreeMap<(String, String), Figure> {
     let text = fs::read_to_string(path).unwrap_or_default();
     text.lines()
         .map(|line| {
