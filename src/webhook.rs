@@ -31,6 +31,8 @@ mod receiver;
 mod request;
 mod sign;
 mod split;
+#[cfg(test)]
+mod tests;
 mod variables;
 mod verdict;
 

@@ -17,5 +17,6 @@ mod promises {
     mod examples;
     mod kills;
     mod sick_sinks;
+    mod signatures;
     mod wrong_requests;
 }

@@ -6,6 +6,7 @@
 pub mod app;
 pub mod command;
 pub mod dev;
+pub mod signatures;
 pub mod sink;
 
 use std::time::{Duration, Instant};

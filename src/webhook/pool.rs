@@ -14,11 +14,12 @@ const STEPS_PER_REQUEST: u64 = 10 * STEPS as u64;
 const STEPS_PER_BODY_BYTE: u64 = 2;
 
 /// Text and bytes read or made for each byte of the body. Hashing runs at about 1 GB/s, so a body of
-/// 1 MiB keeps a core busy for at most some 60 ms.
-const BYTES_PER_POOL_BYTE: u64 = 64;
+/// 1 MiB keeps a core busy for at most some 40 ms.
+const BYTES_PER_POOL_BYTE: u64 = 32;
 
-/// A body smaller than this counts as if it had this size.
-const SMALLEST_BODY: u64 = 64 << 10;
+/// A body smaller than this counts as if it had this size: of a type with the default limits one
+/// evaluation can then use all of its own budget.
+const SMALLEST_BODY: u64 = 128 << 10;
 
 /// What is left of a request's allowance.
 #[derive(Debug)]
@@ -69,10 +70,10 @@ mod tests {
 
     #[test]
     fn one_evaluation_gets_its_own_budget_and_no_more() {
-        let mut pool = Pool::new(0, 1 << 20);
+        let mut pool = Pool::new(1 << 20, 1 << 19);
         pool.evaluate(|budget| {
             assert_eq!(budget.steps_left(), STEPS);
-            assert_eq!(budget.bytes_left(), 4 << 20);
+            assert_eq!(budget.bytes_left(), 2 << 20);
             Ok(())
         })
         .unwrap();

@@ -134,6 +134,9 @@ impl Jwt {
         }
         let (message, signature) = token.rsplit_once('.').ok_or_else(malformed)?;
         let (header, claims) = message.split_once('.').ok_or_else(malformed)?;
+        if claims.contains('.') {
+            return Err(malformed());
+        }
         let decode = |part: &str| URL_SAFE_NO_PAD.decode(part).map_err(|_| malformed());
         let signature = decode(signature)?;
         let header: Header = serde_json::from_slice(&decode(header)?).map_err(|_| malformed())?;
