@@ -16,6 +16,7 @@ mod document;
 mod explain;
 mod generate;
 mod lint;
+mod multiple_of;
 #[cfg(test)]
 mod tests;
 
@@ -37,6 +38,10 @@ pub const MAX_SCHEMA_BYTES: usize = 256 * 1024;
 /// takes gigabytes to compile; 1 MiB is what the `regex` crate needs for some
 /// thousand states, which no pattern written by hand reaches.
 const MAX_PATTERN_BYTES: usize = 1 << 20;
+
+/// What the engine may keep of a pattern's automaton while it matches, in
+/// bytes: more than the largest one that is accepted, so none is built twice.
+const MAX_PATTERN_CACHE_BYTES: usize = 8 << 20;
 
 /// A compiled JSON Schema of a known, bounded cost.
 ///
@@ -70,13 +75,14 @@ impl Schema {
             .with_draft(draft)
             .offline()
             .should_validate_formats(true)
+            .with_keyword("multipleOf", multiple_of::factory)
             .with_pattern_options(
                 PatternOptions::regex()
                     .size_limit(MAX_PATTERN_BYTES)
-                    .dfa_size_limit(MAX_PATTERN_BYTES),
+                    .dfa_size_limit(MAX_PATTERN_CACHE_BYTES),
             );
         let document = document::Document::read(&value, draft)?;
-        cost::check(&document)?;
+        let evaluations = cost::check(&document)?;
         let validator = options.build(&value).map_err(|error| {
             let pointer = error.instance_path().to_string();
             SchemaError::Invalid {
@@ -85,7 +91,7 @@ impl Schema {
             }
         })?;
         let warnings = lint::warnings(&document, |format| options.is_known_format(draft, format));
-        let explainer = explain::Explainer::new(&document);
+        let explainer = explain::Explainer::new(&document, evaluations);
         Ok(Self {
             validator,
             explainer,

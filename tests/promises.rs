@@ -11,6 +11,7 @@ mod support;
 /// One file per promise.
 mod promises {
     mod batches;
+    mod bounded_schemas;
     mod dead_letters;
     mod dev_state;
     mod edits;

@@ -26,6 +26,7 @@ use std::collections::{BTreeMap, HashMap};
 use super::SchemaError;
 use super::document::{Apply, Document, Node, NodeId};
 
+mod patterns;
 mod weights;
 
 /// The most evaluations of one place in a value.
@@ -33,7 +34,11 @@ const MAX_EVALUATIONS: f64 = 10_000.0;
 
 /// The most estimated time per byte of a value, in nanoseconds: 1 MiB within
 /// 100 ms, less what the parser and slower machines need.
-const MAX_PER_BYTE: f64 = 80.0;
+const MAX_PER_BYTE: f64 = 90.0;
+
+/// What the places that occur once in a value may cost together, in
+/// nanoseconds, to be left out of the time per byte. Far below 10 ms.
+const MAX_ONCE: f64 = 1_000_000.0;
 
 /// How deep a parsed value can be: `serde_json`'s limit.
 const MAX_DEPTH: usize = 128;
@@ -45,12 +50,17 @@ const MAX_WORK: usize = 20_000_000;
 /// match everything.
 const MAX_NAME_TESTS: usize = 20_000;
 
-/// How often `unevaluated…` runs what stands beside it: once as its own
-/// keyword, once to learn what it evaluated, and once more below that.
-const UNEVALUATED_FACTOR: f64 = 3.0;
+/// How many subschemas may lead into each other, from the root to the deepest
+/// place of the deepest value: the validator recurses, and a thread has a
+/// stack of 2 MiB.
+const MAX_RECURSION: usize = 1_000;
 
-/// Refuses a schema whose cost cannot be bounded.
-pub(super) fn check(document: &Document) -> Result<(), SchemaError> {
+/// The same for one place, where compiling recurses with larger frames.
+const MAX_HEIGHT: usize = 400;
+
+/// Refuses a schema whose cost cannot be bounded, and tells how many
+/// evaluations one place can have at most.
+pub(super) fn check(document: &Document) -> Result<usize, SchemaError> {
     let mut bound = Bound {
         document,
         work: 0,
@@ -59,6 +69,7 @@ pub(super) fn check(document: &Document) -> Result<(), SchemaError> {
     };
     bound.refuse_cycles()?;
     bound.build()?;
+    patterns::check(document)?;
     bound.iterate()
 }
 
@@ -75,15 +86,23 @@ struct State {
     node: NodeId,
     /// Evaluations at this place.
     evaluations: f64,
-    /// Nanoseconds at this place, however short the value.
+    /// Nanoseconds at this place when the value is a number, `true` or `null`.
+    per_scalar: f64,
+    /// Nanoseconds at this place for any other value, however short.
     per_visit: f64,
     /// Nanoseconds for each byte of a text at this place.
     per_byte: f64,
+    /// Nanoseconds for each byte of the value and all that is in it.
+    per_byte_below: f64,
+    /// The longest chain of subschemas that apply to this place.
+    height: usize,
     /// Where one step into the value leads.
     steps: Vec<Step>,
 }
 
 struct Step {
+    /// Whether a value can take it only once: a declared name or index.
+    is_once: bool,
     /// The fewest bytes a value spends to take this step once more.
     bytes: f64,
     /// What the step itself costs, such as matching a name against patterns.
@@ -159,22 +178,26 @@ impl<'a> Bound<'a, '_> {
             let node = self.states[index].node;
             let closure = self.closure(node)?;
             let document = self.document;
-            let mut evaluations = 0.0;
-            let mut per_visit = 0.0;
-            let mut per_byte = 0.0;
-            for &(member, times) in &closure {
-                let (visit, byte) = weights::of(&document.nodes[member]);
-                evaluations += times;
-                per_visit += times * visit;
-                per_byte += times * byte;
+            let state = &mut self.states[index];
+            state.height = closure.height;
+            for &(member, times) in &closure.members {
+                let weight = weights::of(&document.nodes[member]);
+                state.evaluations += times.total();
+                state.per_scalar += times.total() * weight.scalar;
+                state.per_visit += times.total() * weight.visit;
+                state.per_byte += times.total() * weight.text_byte;
+                state.per_byte_below += times.total() * weight.byte_below;
+            }
+            let evaluations = state.evaluations;
+            if closure.height > MAX_HEIGHT {
+                let reason =
+                    format!("more than {MAX_HEIGHT} subschemas lead to each other at one place");
+                return Err(self.refuse(node, reason));
             }
             if evaluations > MAX_EVALUATIONS {
                 return Err(self.refuse(node, too_many(evaluations)));
             }
-            let steps = self.steps(node, &closure)?;
-            self.states[index].evaluations = evaluations;
-            self.states[index].per_visit = per_visit;
-            self.states[index].per_byte = per_byte;
+            let steps = self.steps(node, &closure.members)?;
             self.states[index].steps = steps;
             index += 1;
         }
@@ -187,8 +210,11 @@ impl<'a> Bound<'a, '_> {
             states.push(State {
                 node,
                 evaluations: 0.0,
+                per_scalar: 0.0,
                 per_visit: 0.0,
                 per_byte: 0.0,
+                per_byte_below: 0.0,
+                height: 0,
                 steps: Vec::new(),
             });
             states.len() - 1
@@ -197,10 +223,10 @@ impl<'a> Bound<'a, '_> {
 
     /// All subschemas that apply to the same place as `start`, each with how
     /// often. There are no cycles, so going by depth-first order is exact.
-    fn closure(&mut self, start: NodeId) -> Result<Vec<(NodeId, f64)>, SchemaError> {
+    fn closure(&mut self, start: NodeId) -> Result<Closure, SchemaError> {
         let nodes = &self.document.nodes;
         let mut order = Vec::new();
-        let mut seen = BTreeMap::from([(start, 0.0)]);
+        let mut seen = BTreeMap::from([(start, Times::default())]);
         let mut path = vec![(start, 0)];
         let mut work = 0;
         while let Some((node, next)) = path.pop() {
@@ -210,24 +236,43 @@ impl<'a> Bound<'a, '_> {
                 continue;
             };
             path.push((node, next + 1));
-            if is_same_place(edge.how) && seen.insert(edge.to, 0.0).is_none() {
+            if is_same_place(edge.how) && seen.insert(edge.to, Times::default()).is_none() {
                 path.push((edge.to, 0));
             }
         }
         self.charge(work, start)?;
-        seen.insert(start, 1.0);
+        let mut members = Vec::with_capacity(order.len());
+        let mut heights = HashMap::from([(start, 1)]);
+        seen.insert(
+            start,
+            Times {
+                validated: 1.0,
+                marked: 0.0,
+            },
+        );
         for &node in order.iter().rev() {
-            let times = seen[&node];
-            let factor = factor(&nodes[node]);
+            let mut times = seen[&node];
+            let height = heights[&node];
+            // Each of the two walks over what it evaluated, once a validation.
+            times.marked += times.validated * unevaluated(&nodes[node], &seen, nodes);
+            members.push((node, times));
             for edge in &nodes[node].edges {
-                if is_same_place(edge.how)
-                    && let Some(count) = seen.get_mut(&edge.to)
-                {
-                    *count += times * factor;
+                let Some(below) = seen.get_mut(&edge.to).filter(|_| is_same_place(edge.how)) else {
+                    continue;
+                };
+                below.validated += times.validated;
+                below.marked += times.marked;
+                if edge.how == Apply::Branch {
+                    below.validated += times.marked;
                 }
+                let deepest = heights.entry(edge.to).or_default();
+                *deepest = (*deepest).max(height + 1);
             }
         }
-        Ok(seen.into_iter().collect())
+        Ok(Closure {
+            members,
+            height: heights.into_values().max().unwrap_or_default(),
+        })
     }
 
     /// The steps that lead from a place into a value, one for each name or
@@ -235,7 +280,7 @@ impl<'a> Bound<'a, '_> {
     fn steps(
         &mut self,
         start: NodeId,
-        closure: &[(NodeId, f64)],
+        closure: &[(NodeId, Times)],
     ) -> Result<Vec<Step>, SchemaError> {
         let document = self.document;
         let mut names: BTreeMap<&'a str, Vec<(NodeId, f64)>> = BTreeMap::new();
@@ -247,19 +292,25 @@ impl<'a> Bound<'a, '_> {
         let mut member_cost = 0.0;
         for &(node, times) in closure {
             for edge in &document.nodes[node].edges {
-                let target = (edge.to, times);
+                let target = (edge.to, times.validated);
+                let again = (edge.to, times.total());
                 match edge.how {
-                    Apply::Always | Apply::Branch => continue,
+                    Apply::Same | Apply::Branch => continue,
                     Apply::Property(name) => names.entry(name).or_default().push(target),
                     Apply::Item(index) => indexes.entry(index).or_default().push(target),
                     Apply::Pattern(pattern) => {
-                        member_cost += times * weights::PATTERN_VISIT;
+                        member_cost += times.total() * weights::PATTERN_NAME;
                         patterns.push((pattern, target));
                     }
                     Apply::OtherProperties => others.push((node, target)),
+                    Apply::UnevaluatedProperties => others.push((node, again)),
                     Apply::PropertyNames => key_names.push(target),
                     Apply::ItemsFrom(first) => ranges.push((first, target)),
+                    Apply::UnevaluatedItems => ranges.push((0, again)),
                 }
+            }
+            if weights::looks_at_members(&document.nodes[node]) {
+                member_cost += times.total() * weights::MEMBER_VISIT;
             }
         }
         self.charge(
@@ -294,15 +345,20 @@ impl<'a> Bound<'a, '_> {
                 }
             }
             // A declared name can occur once in each object.
-            steps.push((weights::MEMBER_BYTES + name.len() as f64, member_cost, to));
+            steps.push((
+                true,
+                weights::MEMBER_BYTES + name.len() as f64,
+                member_cost,
+                to,
+            ));
         }
         let mut other: Vec<_> = patterns.iter().map(|(_, target)| *target).collect();
         other.extend(others.iter().map(|(_, target)| *target));
         if !other.is_empty() || member_cost > 0.0 {
-            steps.push((weights::OTHER_MEMBER_BYTES, member_cost, other));
+            steps.push((false, weights::OTHER_MEMBER_BYTES, member_cost, other));
         }
         if !key_names.is_empty() {
-            steps.push((weights::OTHER_MEMBER_BYTES, 0.0, key_names));
+            steps.push((false, weights::OTHER_MEMBER_BYTES, 0.0, key_names));
         }
         for (&index, to) in &mut indexes {
             for (first, target) in &ranges {
@@ -315,20 +371,21 @@ impl<'a> Bound<'a, '_> {
         steps.extend(
             indexes
                 .into_values()
-                .map(|to| (weights::ITEM_BYTES, 0.0, to)),
+                .map(|to| (true, weights::ITEM_BYTES, 0.0, to)),
         );
-        steps.push((weights::ITEM_BYTES, 0.0, rest));
+        steps.push((false, weights::ITEM_BYTES, 0.0, rest));
         let mut built = Vec::new();
-        for (bytes, cost, to) in steps {
+        for (is_once, bytes, cost, to) in steps {
             let mut merged: BTreeMap<usize, f64> = BTreeMap::new();
             for (node, times) in to {
                 // A boolean schema costs nothing.
-                if document.nodes[node].schema.is_object() {
+                if document.nodes[node].schema.is_object() && times > 0.0 {
                     *merged.entry(self.state(node)).or_default() += times;
                 }
             }
             if !merged.is_empty() || cost > 0.0 {
                 built.push(Step {
+                    is_once,
                     bytes,
                     cost,
                     to: merged.into_iter().collect(),
@@ -340,9 +397,8 @@ impl<'a> Bound<'a, '_> {
 
     /// Goes one step deeper at a time, from the leaves up, until nothing
     /// changes or the deepest value is reached.
-    fn iterate(&mut self) -> Result<(), SchemaError> {
-        let mut evaluations: Vec<f64> = self.states.iter().map(|state| state.evaluations).collect();
-        let mut rates: Vec<f64> = self.states.iter().map(|state| state.per_byte).collect();
+    fn iterate(&mut self) -> Result<usize, SchemaError> {
+        let mut grades: Vec<Grade> = self.states.iter().map(Grade::of).collect();
         let work: usize = self
             .states
             .iter()
@@ -352,59 +408,92 @@ impl<'a> Bound<'a, '_> {
             self.charge(work, 0)?;
             let mut changed = false;
             for index in 0..self.states.len() {
-                let state = &self.states[index];
-                let mut most = evaluations[index];
-                let mut rate = rates[index];
-                for step in &state.steps {
-                    let sum = |values: &[f64]| -> f64 {
-                        step.to.iter().map(|&(to, times)| times * values[to]).sum()
-                    };
-                    most = most.max(sum(&evaluations));
-                    let visits: f64 = step
-                        .to
-                        .iter()
-                        .map(|&(to, times)| times * self.states[to].per_visit)
-                        .sum();
-                    rate = rate.max((step.cost + visits) / step.bytes).max(sum(&rates));
-                }
-                // Growth below a hundredth does not matter for the verdict.
-                changed |= most > evaluations[index] * 1.001 || rate > rates[index] * 1.001;
-                evaluations[index] = most;
-                rates[index] = rate;
+                let grade = self.deepen(index, &grades);
+                changed |= grade.is_above(&grades[index]);
+                grades[index] = grade;
             }
-            if evaluations[0] > MAX_EVALUATIONS {
-                let node = self.blame(&evaluations);
-                return Err(self.refuse(node, too_many(evaluations[0])));
+            let root = &grades[0];
+            if root.height > MAX_RECURSION {
+                let reason = format!(
+                    "subschemas lead into each other more than {MAX_RECURSION} levels deep"
+                );
+                return Err(self.refuse(0, reason));
             }
-            if rates[0] > MAX_PER_BYTE {
-                let node = self.blame(&rates);
-                return Err(self.refuse(
-                    node,
-                    format!(
-                        "about {:.0} ns for each byte of a value; at most {MAX_PER_BYTE} are \
-                         accepted",
-                        rates[0]
-                    ),
-                ));
+            if root.evaluations > MAX_EVALUATIONS {
+                let node = self.blame(|state| grades[state].evaluations);
+                return Err(self.refuse(node, too_many(root.evaluations)));
+            }
+            let rate = if root.once_cost <= MAX_ONCE {
+                root.once_rate
+            } else {
+                root.rate
+            };
+            if rate > MAX_PER_BYTE {
+                let node = self.blame(|state| grades[state].rate);
+                let reason = format!(
+                    "about {rate:.0} ns for each byte of a value; at most {MAX_PER_BYTE} are \
+                     accepted"
+                );
+                return Err(self.refuse(node, reason));
             }
             if !changed {
                 break;
             }
         }
-        Ok(())
+        Ok(grades[0].evaluations.ceil() as usize)
+    }
+
+    /// The grade of a state, given those of the states one step below.
+    fn deepen(&self, index: usize, grades: &[Grade]) -> Grade {
+        let state = &self.states[index];
+        let Grade {
+            mut evaluations,
+            mut rate,
+            mut once_rate,
+            mut height,
+            ..
+        } = grades[index];
+        let mut once_cost = 0.0;
+        for step in &state.steps {
+            let sum = |value: &dyn Fn(usize) -> f64| -> f64 {
+                step.to.iter().map(|&(to, times)| times * value(to)).sum()
+            };
+            evaluations = evaluations.max(sum(&|to| grades[to].evaluations));
+            let scalar = step.cost + sum(&|to| self.states[to].per_scalar);
+            // `""`, `[]` and `{}` have a byte more than `1`.
+            let visit = step.cost + sum(&|to| self.states[to].per_visit);
+            let local = (scalar / step.bytes).max(visit / (step.bytes + 1.0));
+            let repeated = local.max(sum(&|to| grades[to].rate));
+            rate = rate.max(state.per_byte_below + repeated);
+            if step.is_once {
+                once_cost += scalar.max(visit) + sum(&|to| grades[to].once_cost);
+                once_rate = once_rate.max(state.per_byte_below + sum(&|to| grades[to].once_rate));
+            } else {
+                once_rate = once_rate.max(state.per_byte_below + repeated);
+            }
+            let deepest = step.to.iter().map(|&(to, _)| grades[to].height).max();
+            height = height.max(state.height + deepest.unwrap_or_default());
+        }
+        Grade {
+            evaluations,
+            rate,
+            once_rate,
+            once_cost: once_cost.max(grades[index].once_cost),
+            height,
+        }
     }
 
     /// The place to show: down from the root, as long as one part alone is
     /// about as bad as the whole.
-    fn blame(&self, values: &[f64]) -> NodeId {
+    fn blame(&self, value: impl Fn(usize) -> f64) -> NodeId {
         let mut index = 0;
         for _ in 0..self.states.len() {
             let worst = self.states[index]
                 .steps
                 .iter()
                 .flat_map(|step| &step.to)
-                .filter(|&&(to, _)| to != index && values[to] >= values[index] * 0.9)
-                .max_by(|left, right| values[left.0].total_cmp(&values[right.0]));
+                .filter(|&&(to, _)| to != index && value(to) >= value(index) * 0.9)
+                .max_by(|left, right| value(left.0).total_cmp(&value(right.0)));
             let Some(&(to, _)) = worst else { break };
             index = to;
         }
@@ -425,14 +514,89 @@ fn too_many(evaluations: f64) -> String {
 }
 
 fn is_same_place(how: Apply) -> bool {
-    matches!(how, Apply::Always | Apply::Branch)
+    matches!(how, Apply::Same | Apply::Branch)
 }
 
-fn factor(node: &Node) -> f64 {
+/// How often one validation of a node walks what its branches evaluated.
+///
+/// `unevaluatedProperties` beside nothing but references and `allOf` needs no
+/// walk: the validator knows the names beforehand.
+fn unevaluated(node: &Node, closure: &BTreeMap<NodeId, Times>, nodes: &[Node]) -> f64 {
     let has = |keyword| node.schema.get(keyword).is_some();
-    if has("unevaluatedProperties") || has("unevaluatedItems") {
-        UNEVALUATED_FACTOR
-    } else {
-        1.0
+    let is_static = || {
+        closure.keys().all(|&other| {
+            let schema = &nodes[other].schema;
+            let own = std::ptr::eq(*schema, node.schema);
+            let varies = [
+                "anyOf",
+                "oneOf",
+                "if",
+                "dependentSchemas",
+                "$dynamicRef",
+                "$recursiveRef",
+            ];
+            (own || schema.get("unevaluatedProperties").is_none())
+                && varies.iter().all(|keyword| schema.get(keyword).is_none())
+        })
+    };
+    let properties = has("unevaluatedProperties") && !is_static();
+    f64::from(u8::from(properties)) + f64::from(u8::from(has("unevaluatedItems")))
+}
+
+/// What is known of a state and everything below it.
+#[derive(Clone, Copy)]
+struct Grade {
+    /// The most evaluations of one place.
+    evaluations: f64,
+    /// The most nanoseconds for each byte.
+    rate: f64,
+    /// The same if this place occurs once, which leaves out what declared
+    /// names lead to: that is `once_cost`, in nanoseconds, however long the
+    /// value.
+    once_rate: f64,
+    once_cost: f64,
+    /// The longest chain of subschemas, down to the deepest place.
+    height: usize,
+}
+
+impl Grade {
+    fn of(state: &State) -> Self {
+        let rate = state.per_byte + state.per_byte_below;
+        Self {
+            evaluations: state.evaluations,
+            rate,
+            once_rate: rate,
+            once_cost: 0.0,
+            height: state.height,
+        }
     }
+
+    /// Growth below a thousandth does not matter for the verdict.
+    fn is_above(&self, before: &Self) -> bool {
+        self.evaluations > before.evaluations * 1.001
+            || self.rate > before.rate * 1.001
+            || self.once_rate > before.once_rate * 1.001
+            || self.once_cost > before.once_cost * 1.001
+            || self.height > before.height
+    }
+}
+
+/// How often a subschema runs at one place.
+#[derive(Clone, Copy, Default)]
+struct Times {
+    /// As a validation.
+    validated: f64,
+    /// To learn what it evaluated, for an `unevaluated…` further up.
+    marked: f64,
+}
+
+impl Times {
+    fn total(self) -> f64 {
+        self.validated + self.marked
+    }
+}
+
+struct Closure {
+    members: Vec<(NodeId, Times)>,
+    height: usize,
 }

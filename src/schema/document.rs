@@ -53,24 +53,28 @@ pub(super) struct Edge<'a> {
 /// To what a subschema is applied, relative to the value of its parent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Apply<'a> {
-    /// The same value, always: `allOf`, references.
-    Always,
-    /// The same value, but its outcome decides something: `anyOf`, `oneOf`,
-    /// `not`, `if`, `then`, `else`, `dependentSchemas`.
+    /// The same value, as if it stood here: references, `then`, `else`,
+    /// `dependentSchemas`, `not`.
+    Same,
+    /// The same value, with an outcome of its own: `allOf`, `anyOf`, `oneOf`,
+    /// `if`. What stands below is run again for `unevaluated…`.
     Branch,
     /// The member of this name.
     Property(&'a str),
     /// Every member whose name matches this pattern.
     Pattern(&'a str),
-    /// Every member that nothing above names: `additionalProperties`,
-    /// `unevaluatedProperties`.
+    /// Every member that nothing above names: `additionalProperties`.
     OtherProperties,
+    /// The same for `unevaluatedProperties`.
+    UnevaluatedProperties,
     /// Every member's name.
     PropertyNames,
     /// The element at this index.
     Item(usize),
-    /// Every element from this index on: `items`, `contains`, …
+    /// Every element from this index on: `items`, `additionalItems`.
     ItemsFrom(usize),
+    /// Every element: `contains`, `unevaluatedItems`.
+    UnevaluatedItems,
 }
 
 impl<'a> Document<'a> {
@@ -223,7 +227,7 @@ impl<'a> Reader<'a> {
                 if let Some(reference) = value.as_str() {
                     for to in self.resolve(keyword, reference, &base, &at)? {
                         edges.push(Edge {
-                            how: Apply::Always,
+                            how: Apply::Same,
                             to,
                         });
                     }
@@ -360,18 +364,19 @@ fn applied<'a>(
         tuple.and_then(Value::as_array).map_or(0, Vec::len)
     };
     match keyword {
-        "allOf" => list(&|_| Apply::Always),
-        "anyOf" | "oneOf" => list(&|_| Apply::Branch),
-        "not" | "if" | "then" | "else" => one(Apply::Branch),
-        "dependentSchemas" | "dependencies" => map(&|_| Apply::Branch),
+        "allOf" | "anyOf" | "oneOf" => list(&|_| Apply::Branch),
+        "if" => one(Apply::Branch),
+        "not" | "then" | "else" => one(Apply::Same),
+        "dependentSchemas" | "dependencies" => map(&|_| Apply::Same),
         "properties" => map(&Apply::Property),
         "patternProperties" => map(&Apply::Pattern),
-        "additionalProperties" | "unevaluatedProperties" => one(Apply::OtherProperties),
+        "additionalProperties" => one(Apply::OtherProperties),
+        "unevaluatedProperties" => one(Apply::UnevaluatedProperties),
         "propertyNames" => one(Apply::PropertyNames),
         "prefixItems" => list(&Apply::Item),
         "items" if value.is_array() => list(&Apply::Item),
         "items" | "additionalItems" => one(Apply::ItemsFrom(prefix())),
-        "contains" | "unevaluatedItems" => one(Apply::ItemsFrom(0)),
+        "contains" | "unevaluatedItems" => one(Apply::UnevaluatedItems),
         _ => Vec::new(),
     }
 }

@@ -27,18 +27,25 @@ pub struct Violation {
     pub message: String,
 }
 
-/// The largest value that is explained in detail, in nodes.
-const MAX_NODES: usize = 5_000;
+/// The most errors that the validator may have to collect for one value: what
+/// could be evaluated, times how often.
+const MAX_ERRORS: usize = 100_000;
+
+/// A text counts as a node for each so many bytes: errors hold copies of it.
+const NODE_BYTES: usize = 64;
 
 pub(super) struct Explainer {
     /// The names that the schema spells out.
     names: BTreeSet<String>,
+    /// The largest value that is explained in detail, in nodes.
+    max_nodes: usize,
 }
 
 impl Explainer {
-    pub(super) fn new(document: &Document) -> Self {
+    pub(super) fn new(document: &Document, evaluations: usize) -> Self {
         Self {
             names: document.names.iter().map(|&name| name.into()).collect(),
+            max_nodes: MAX_ERRORS / evaluations.max(1),
         }
     }
 
@@ -48,7 +55,7 @@ impl Explainer {
         value: &Value,
         limit: usize,
     ) -> Vec<Violation> {
-        if size(value, MAX_NODES) == MAX_NODES {
+        if size(value, self.max_nodes) >= self.max_nodes {
             return vec![Violation {
                 pointer: String::new(),
                 message: "the value does not match the schema (too large for details)".into(),
@@ -97,16 +104,16 @@ fn message(error: &ValidationError) -> String {
                 unexpected.len()
             )
         }
-        Kind::UnevaluatedItems { unexpected } => {
-            format!(
-                "{} elements that the schema does not allow",
-                unexpected.len()
-            )
-        }
+        Kind::UnevaluatedItems { unexpected } => count(unexpected.len(), "element"),
         Kind::PropertyNames { error } => format!("a member's name: {}", message(error)),
         Kind::RegexEngineFailure { .. } => "the pattern could not be matched".into(),
         _ => shorten(&error.masked().to_string()),
     }
+}
+
+fn count(unexpected: usize, what: &str) -> String {
+    let plural = if unexpected == 1 { "" } else { "s" };
+    format!("{unexpected} {what}{plural} that the schema does not allow")
 }
 
 /// The number of nodes of a value, counted up to `most`.
@@ -115,12 +122,13 @@ fn size(value: &Value, most: usize) -> usize {
     let mut pending = vec![value];
     while let Some(value) = pending.pop() {
         count += 1;
-        if count == most {
+        if count >= most {
             break;
         }
         match value {
             Value::Array(array) => pending.extend(array.iter().take(most)),
             Value::Object(object) => pending.extend(object.values().take(most)),
+            Value::String(text) => count += text.len() / NODE_BYTES,
             _ => {}
         }
     }
