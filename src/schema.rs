@@ -12,6 +12,7 @@
 //! of compiled schemas (callers compare [`Schema::hash`] and keep their own).
 
 mod cost;
+mod dispatch;
 mod document;
 mod explain;
 mod generate;
@@ -82,14 +83,17 @@ impl Schema {
                     .dfa_size_limit(MAX_PATTERN_CACHE_BYTES),
             );
         let document = document::Document::read(&value, draft)?;
-        let evaluations = cost::check(&document)?;
-        let validator = options.build(&value).map_err(|error| {
-            let pointer = error.instance_path().to_string();
-            SchemaError::Invalid {
-                message: error.to_string(),
-                pointer,
-            }
-        })?;
+        let dispatch = dispatch::Dispatch::find(&document);
+        let evaluations = cost::check(&document, &dispatch)?;
+        let invalid = |error: jsonschema::ValidationError| SchemaError::Invalid {
+            message: error.to_string(),
+            pointer: error.instance_path().to_string(),
+        };
+        // As it was written first, so that an error's place is the author's.
+        let mut validator = options.build(&value).map_err(invalid)?;
+        if let Some(rewritten) = dispatch.rewrite(&value) {
+            validator = options.build(&rewritten).map_err(invalid)?;
+        }
         let warnings = lint::warnings(&document, |format| options.is_known_format(draft, format));
         let explainer = explain::Explainer::new(&document, evaluations);
         Ok(Self {

@@ -21,10 +21,11 @@
 //!
 //! Deliberately not here: a budget at run time. The validator has none.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::SchemaError;
-use super::document::{Apply, Document, Node, NodeId};
+use super::dispatch::Dispatch;
+use super::document::{Apply, Document, Edge, Node, NodeId};
 
 mod patterns;
 mod weights;
@@ -60,9 +61,10 @@ const MAX_HEIGHT: usize = 400;
 
 /// Refuses a schema whose cost cannot be bounded, and tells how many
 /// evaluations one place can have at most.
-pub(super) fn check(document: &Document) -> Result<usize, SchemaError> {
+pub(super) fn check(document: &Document, dispatch: &Dispatch) -> Result<usize, SchemaError> {
     let mut bound = Bound {
         document,
+        dispatch,
         work: 0,
         states: Vec::new(),
         by_node: HashMap::new(),
@@ -75,6 +77,7 @@ pub(super) fn check(document: &Document) -> Result<usize, SchemaError> {
 
 struct Bound<'a, 'd> {
     document: &'d Document<'a>,
+    dispatch: &'d Dispatch<'a>,
     work: usize,
     states: Vec<State>,
     by_node: HashMap<NodeId, usize>,
@@ -180,13 +183,16 @@ impl<'a> Bound<'a, '_> {
             let document = self.document;
             let state = &mut self.states[index];
             state.height = closure.height;
-            for &(member, times) in &closure.members {
-                let weight = weights::of(&document.nodes[member]);
-                state.evaluations += times.total();
-                state.per_scalar += times.total() * weight.scalar;
-                state.per_visit += times.total() * weight.visit;
-                state.per_byte += times.total() * weight.text_byte;
-                state.per_byte_below += times.total() * weight.byte_below;
+            state.per_scalar = weights::COLD_SCALAR;
+            state.per_visit = weights::COLD_VISIT;
+            for member in &closure.members {
+                let weight = weights::of(&document.nodes[member.node]);
+                let times = member.all().total();
+                state.evaluations += times;
+                state.per_scalar += times * weight.scalar;
+                state.per_visit += times * weight.visit;
+                state.per_byte += times * weight.text_byte;
+                state.per_byte_below += times * weight.byte_below;
             }
             let evaluations = state.evaluations;
             if closure.height > MAX_HEIGHT {
@@ -197,7 +203,24 @@ impl<'a> Bound<'a, '_> {
             if evaluations > MAX_EVALUATIONS {
                 return Err(self.refuse(node, too_many(evaluations)));
             }
-            let steps = self.steps(node, &closure.members)?;
+            // Of branches that are told apart one is walked into, with what
+            // applies in any case; of an array all.
+            let mut steps = Vec::new();
+            for branch in closure.branches() {
+                let members: Vec<_> = closure
+                    .members
+                    .iter()
+                    .map(|member| (member.node, member.with(branch)))
+                    .collect();
+                self.charge(members.len(), node)?;
+                steps.extend(self.steps_by_name(node, &members)?);
+            }
+            let members: Vec<_> = closure
+                .members
+                .iter()
+                .map(|member| (member.node, member.all()))
+                .collect();
+            steps.extend(self.steps_by_index(node, &members)?);
             self.states[index].steps = steps;
             index += 1;
         }
@@ -226,7 +249,7 @@ impl<'a> Bound<'a, '_> {
     fn closure(&mut self, start: NodeId) -> Result<Closure, SchemaError> {
         let nodes = &self.document.nodes;
         let mut order = Vec::new();
-        let mut seen = BTreeMap::from([(start, Times::default())]);
+        let mut seen = BTreeSet::from([start]);
         let mut path = vec![(start, 0)];
         let mut work = 0;
         while let Some((node, next)) = path.pop() {
@@ -236,92 +259,98 @@ impl<'a> Bound<'a, '_> {
                 continue;
             };
             path.push((node, next + 1));
-            if is_same_place(edge.how) && seen.insert(edge.to, Times::default()).is_none() {
+            if is_same_place(edge.how) && seen.insert(edge.to) {
                 path.push((edge.to, 0));
             }
         }
         self.charge(work, start)?;
-        let mut members = Vec::with_capacity(order.len());
+        let mut members = BTreeMap::from([(start, Member::once(start))]);
         let mut heights = HashMap::from([(start, 1)]);
-        seen.insert(
-            start,
-            Times {
-                validated: 1.0,
-                marked: 0.0,
-            },
-        );
+        let mut group = None;
+        let mut work = 0;
         for &node in order.iter().rev() {
-            let mut times = seen[&node];
-            let height = heights[&node];
+            let (Some(member), Some(&height)) = (members.get_mut(&node), heights.get(&node)) else {
+                continue;
+            };
             // Each of the two walks over what it evaluated, once a validation.
-            times.marked += times.validated * unevaluated(&nodes[node], &seen, nodes);
-            members.push((node, times));
+            let walks = unevaluated(&nodes[node], &seen, nodes);
+            member.each(|times| times.marked += times.validated * walks);
+            let member = member.clone();
+            work += (1 + member.branches.len()) * nodes[node].edges.len();
             for edge in &nodes[node].edges {
-                let Some(below) = seen.get_mut(&edge.to).filter(|_| is_same_place(edge.how)) else {
+                if !is_same_place(edge.how) {
                     continue;
-                };
-                below.validated += times.validated;
-                below.marked += times.marked;
-                if edge.how == Apply::Branch {
-                    below.validated += times.marked;
                 }
+                let mut share = member.clone();
+                share.each(|times| {
+                    if edge.how == Apply::Branch {
+                        times.validated += times.marked;
+                    }
+                });
+                // One group of branches is told apart at a place, the first.
+                if let Some(owner) = self.dispatch.owner(edge.to)
+                    && share.branches.is_empty()
+                    && *group.get_or_insert(owner) == owner
+                {
+                    let always = std::mem::take(&mut share.always);
+                    share.branches.insert(edge.to, always);
+                }
+                members
+                    .entry(edge.to)
+                    .or_insert_with(|| Member::never(edge.to))
+                    .add(&share);
                 let deepest = heights.entry(edge.to).or_default();
                 *deepest = (*deepest).max(height + 1);
             }
         }
+        self.charge(work, start)?;
         Ok(Closure {
-            members,
+            members: members.into_values().collect(),
             height: heights.into_values().max().unwrap_or_default(),
         })
     }
 
-    /// The steps that lead from a place into a value, one for each name or
-    /// index that some subschema tells apart, and one for all others.
-    fn steps(
+    /// The steps that lead into an object: one for each name that some
+    /// subschema tells apart, and one for all others.
+    fn steps_by_name(
         &mut self,
         start: NodeId,
         closure: &[(NodeId, Times)],
     ) -> Result<Vec<Step>, SchemaError> {
         let document = self.document;
         let mut names: BTreeMap<&'a str, Vec<(NodeId, f64)>> = BTreeMap::new();
-        let mut indexes: BTreeMap<usize, Vec<(NodeId, f64)>> = BTreeMap::new();
         let mut patterns = Vec::new();
         let mut others = Vec::new();
         let mut key_names = Vec::new();
-        let mut ranges = Vec::new();
         let mut member_cost = 0.0;
         for &(node, times) in closure {
+            let target = |edge: &Edge| (edge.to, times.validated);
+            let mut looks = 0.0;
             for edge in &document.nodes[node].edges {
-                let target = (edge.to, times.validated);
-                let again = (edge.to, times.total());
                 match edge.how {
-                    Apply::Same | Apply::Branch => continue,
-                    Apply::Property(name) => names.entry(name).or_default().push(target),
-                    Apply::Item(index) => indexes.entry(index).or_default().push(target),
+                    Apply::Property(name) => names.entry(name).or_default().push(target(edge)),
                     Apply::Pattern(pattern) => {
                         member_cost += times.total() * weights::PATTERN_NAME;
-                        patterns.push((pattern, target));
+                        patterns.push((pattern, target(edge)));
                     }
-                    Apply::OtherProperties => others.push((node, target)),
-                    Apply::UnevaluatedProperties => others.push((node, again)),
-                    Apply::PropertyNames => key_names.push(target),
-                    Apply::ItemsFrom(first) => ranges.push((first, target)),
-                    Apply::UnevaluatedItems => ranges.push((0, again)),
+                    Apply::OtherProperties => others.push((node, target(edge))),
+                    Apply::UnevaluatedProperties => others.push((node, (edge.to, times.total()))),
+                    Apply::PropertyNames => key_names.push(target(edge)),
+                    _ => continue,
                 }
+                looks = weights::MEMBER_VISIT;
             }
-            if weights::looks_at_members(&document.nodes[node]) {
-                member_cost += times.total() * weights::MEMBER_VISIT;
-            }
+            member_cost += times.total() * looks;
         }
-        self.charge(
-            names.len() * (patterns.len() + others.len()) + indexes.len() * ranges.len(),
-            start,
-        )?;
-        let test_names = names.len() * patterns.len() <= MAX_NAME_TESTS;
+        if member_cost > 0.0 {
+            member_cost += weights::COLD_MEMBER;
+        }
+        let tests = names.len() * patterns.len();
+        self.charge(tests + names.len() * others.len(), start)?;
         let patterns: Vec<_> = patterns
             .into_iter()
             .map(|(pattern, target)| {
-                let regex = test_names
+                let regex = (tests <= MAX_NAME_TESTS)
                     .then(|| regex::Regex::new(pattern).ok())
                     .flatten();
                 (regex, target)
@@ -335,64 +364,74 @@ impl<'a> Bound<'a, '_> {
                 }
             }
             for &(node, target) in &others {
-                let declares = |how| matches!(how, Apply::Property(declared) if declared == name);
-                if !document.nodes[node]
-                    .edges
-                    .iter()
-                    .any(|edge| declares(edge.how))
-                {
+                let properties = document.nodes[node].schema.get("properties");
+                if properties.is_none_or(|properties| properties.get(name).is_none()) {
                     to.push(target);
                 }
             }
-            // A declared name can occur once in each object.
-            steps.push((
-                true,
-                weights::MEMBER_BYTES + name.len() as f64,
-                member_cost,
-                to,
-            ));
+            let bytes = weights::MEMBER_BYTES + name.len() as f64;
+            steps.extend(self.step(true, bytes, member_cost, to));
         }
         let mut other: Vec<_> = patterns.iter().map(|(_, target)| *target).collect();
         other.extend(others.iter().map(|(_, target)| *target));
-        if !other.is_empty() || member_cost > 0.0 {
-            steps.push((false, weights::OTHER_MEMBER_BYTES, member_cost, other));
-        }
-        if !key_names.is_empty() {
-            steps.push((false, weights::OTHER_MEMBER_BYTES, 0.0, key_names));
-        }
-        for (&index, to) in &mut indexes {
-            for (first, target) in &ranges {
-                if index >= *first {
-                    to.push(*target);
+        steps.extend(self.step(false, weights::OTHER_MEMBER_BYTES, member_cost, other));
+        steps.extend(self.step(false, weights::OTHER_MEMBER_BYTES, 0.0, key_names));
+        Ok(steps)
+    }
+
+    /// The steps that lead into an array: one for each index that some
+    /// subschema tells apart, and one for all others.
+    fn steps_by_index(
+        &mut self,
+        start: NodeId,
+        closure: &[(NodeId, Times)],
+    ) -> Result<Vec<Step>, SchemaError> {
+        let mut indexes: BTreeMap<usize, Vec<(NodeId, f64)>> = BTreeMap::new();
+        let mut ranges = Vec::new();
+        for &(node, times) in closure {
+            for edge in &self.document.nodes[node].edges {
+                let target = (edge.to, times.validated);
+                match edge.how {
+                    Apply::Item(index) => indexes.entry(index).or_default().push(target),
+                    Apply::ItemsFrom(first) => ranges.push((first, target)),
+                    Apply::UnevaluatedItems => ranges.push((0, (edge.to, times.total()))),
+                    _ => {}
                 }
             }
+        }
+        self.charge(indexes.len() * ranges.len(), start)?;
+        let mut steps = Vec::new();
+        for (index, mut to) in indexes {
+            let reaches = |(first, _): &&(usize, _)| *first <= index;
+            to.extend(ranges.iter().filter(reaches).map(|(_, target)| *target));
+            steps.extend(self.step(true, weights::ITEM_BYTES, 0.0, to));
         }
         let rest = ranges.into_iter().map(|(_, target)| target).collect();
-        steps.extend(
-            indexes
-                .into_values()
-                .map(|to| (true, weights::ITEM_BYTES, 0.0, to)),
-        );
-        steps.push((false, weights::ITEM_BYTES, 0.0, rest));
-        let mut built = Vec::new();
-        for (is_once, bytes, cost, to) in steps {
-            let mut merged: BTreeMap<usize, f64> = BTreeMap::new();
-            for (node, times) in to {
-                // A boolean schema costs nothing.
-                if document.nodes[node].schema.is_object() && times > 0.0 {
-                    *merged.entry(self.state(node)).or_default() += times;
-                }
-            }
-            if !merged.is_empty() || cost > 0.0 {
-                built.push(Step {
-                    is_once,
-                    bytes,
-                    cost,
-                    to: merged.into_iter().collect(),
-                });
+        steps.extend(self.step(false, weights::ITEM_BYTES, 0.0, rest));
+        Ok(steps)
+    }
+
+    /// A step, unless it leads nowhere and costs nothing.
+    fn step(
+        &mut self,
+        is_once: bool,
+        bytes: f64,
+        cost: f64,
+        to: Vec<(NodeId, f64)>,
+    ) -> Option<Step> {
+        let mut merged: BTreeMap<usize, f64> = BTreeMap::new();
+        for (node, times) in to {
+            // A boolean schema costs nothing.
+            if self.document.nodes[node].schema.is_object() && times > 0.0 {
+                *merged.entry(self.state(node)).or_default() += times;
             }
         }
-        Ok(built)
+        (!merged.is_empty() || cost > 0.0).then(|| Step {
+            is_once,
+            bytes,
+            cost,
+            to: merged.into_iter().collect(),
+        })
     }
 
     /// Goes one step deeper at a time, from the leaves up, until nothing
@@ -406,12 +445,14 @@ impl<'a> Bound<'a, '_> {
             .sum();
         for _ in 0..MAX_DEPTH {
             self.charge(work, 0)?;
-            let mut changed = false;
-            for index in 0..self.states.len() {
-                let grade = self.deepen(index, &grades);
-                changed |= grade.is_above(&grades[index]);
-                grades[index] = grade;
-            }
+            let deeper: Vec<Grade> = (0..self.states.len())
+                .map(|index| self.deepen(index, &grades))
+                .collect();
+            let changed = deeper
+                .iter()
+                .zip(&grades)
+                .any(|(deeper, before)| deeper.is_above(before));
+            grades = deeper;
             let root = &grades[0];
             if root.height > MAX_RECURSION {
                 let reason = format!(
@@ -521,10 +562,10 @@ fn is_same_place(how: Apply) -> bool {
 ///
 /// `unevaluatedProperties` beside nothing but references and `allOf` needs no
 /// walk: the validator knows the names beforehand.
-fn unevaluated(node: &Node, closure: &BTreeMap<NodeId, Times>, nodes: &[Node]) -> f64 {
+fn unevaluated(node: &Node, closure: &BTreeSet<NodeId>, nodes: &[Node]) -> f64 {
     let has = |keyword| node.schema.get(keyword).is_some();
     let is_static = || {
-        closure.keys().all(|&other| {
+        closure.iter().all(|&other| {
             let schema = &nodes[other].schema;
             let own = std::ptr::eq(*schema, node.schema);
             let varies = [
@@ -594,9 +635,84 @@ impl Times {
     fn total(self) -> f64 {
         self.validated + self.marked
     }
+
+    fn add(&mut self, other: Self) {
+        self.validated += other.validated;
+        self.marked += other.marked;
+    }
 }
 
 struct Closure {
-    members: Vec<(NodeId, Times)>,
+    members: Vec<Member>,
     height: usize,
+}
+
+impl Closure {
+    /// The branches that are told apart here, or none of them.
+    fn branches(&self) -> Vec<Option<NodeId>> {
+        let branches: BTreeSet<NodeId> = self
+            .members
+            .iter()
+            .flat_map(|member| member.branches.keys().copied())
+            .collect();
+        if branches.is_empty() {
+            vec![None]
+        } else {
+            branches.into_iter().map(Some).collect()
+        }
+    }
+}
+
+/// A subschema that applies to a place, and how often.
+#[derive(Clone)]
+struct Member {
+    node: NodeId,
+    /// In any case.
+    always: Times,
+    /// Only below one of the branches that are told apart.
+    branches: BTreeMap<NodeId, Times>,
+}
+
+impl Member {
+    fn never(node: NodeId) -> Self {
+        Self {
+            node,
+            always: Times::default(),
+            branches: BTreeMap::new(),
+        }
+    }
+
+    fn once(node: NodeId) -> Self {
+        let mut member = Self::never(node);
+        member.always.validated = 1.0;
+        member
+    }
+
+    fn each(&mut self, change: impl Fn(&mut Times)) {
+        change(&mut self.always);
+        self.branches.values_mut().for_each(change);
+    }
+
+    fn add(&mut self, other: &Self) {
+        self.always.add(other.always);
+        for (&branch, &times) in &other.branches {
+            self.branches.entry(branch).or_default().add(times);
+        }
+    }
+
+    fn with(&self, branch: Option<NodeId>) -> Times {
+        let mut times = self.always;
+        if let Some(more) = branch.and_then(|branch| self.branches.get(&branch)) {
+            times.add(*more);
+        }
+        times
+    }
+
+    fn all(&self) -> Times {
+        let mut times = self.always;
+        for &more in self.branches.values() {
+            times.add(more);
+        }
+        times
+    }
 }

@@ -34,6 +34,8 @@ pub(super) struct Document<'a> {
     pub(super) draft: Draft,
     /// Every name that some `properties`, `required` or the like spells out.
     pub(super) names: BTreeSet<&'a str>,
+    /// The pointers that references lead to.
+    targets: BTreeSet<String>,
 }
 
 /// One subschema.
@@ -46,6 +48,7 @@ pub(super) struct Node<'a> {
 /// One subschema applied by another.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Edge<'a> {
+    pub(super) keyword: &'a str,
     pub(super) how: Apply<'a>,
     pub(super) to: NodeId,
 }
@@ -90,6 +93,7 @@ impl<'a> Document<'a> {
             dynamic: HashMap::new(),
             recursive: Vec::new(),
             pending: VecDeque::new(),
+            targets: BTreeSet::new(),
         };
         reader.index(root, String::new(), &base_url())?;
         let root_base = base_url();
@@ -102,7 +106,24 @@ impl<'a> Document<'a> {
             nodes: reader.nodes,
             draft,
             names,
+            targets: reader.targets,
         })
+    }
+
+    /// Whether a reference leads to this pointer or below it.
+    pub(super) fn is_referred_to_below(&self, pointer: &str) -> bool {
+        let below = format!("{pointer}/");
+        self.targets.contains(pointer)
+            || self
+                .targets
+                .range(below.clone()..)
+                .next()
+                .is_some_and(|target| target.starts_with(&below))
+    }
+
+    /// Draft 7: everything beside `$ref` is ignored.
+    pub(super) fn ignores_siblings(&self, schema: &Value) -> bool {
+        self.draft == Draft::Draft7 && schema.get("$ref").is_some()
     }
 }
 
@@ -120,6 +141,7 @@ struct Reader<'a> {
     /// Pointers of all with `$recursiveAnchor: true`.
     recursive: Vec<String>,
     pending: VecDeque<(NodeId, Url)>,
+    targets: BTreeSet<String>,
 }
 
 impl<'a> Reader<'a> {
@@ -227,6 +249,7 @@ impl<'a> Reader<'a> {
                 if let Some(reference) = value.as_str() {
                     for to in self.resolve(keyword, reference, &base, &at)? {
                         edges.push(Edge {
+                            keyword,
                             how: Apply::Same,
                             to,
                         });
@@ -241,7 +264,7 @@ impl<'a> Reader<'a> {
             for (place, how, schema) in applied(keyword, value, object) {
                 let at = place.map_or_else(|| at.clone(), |place| join(&at, &place));
                 let to = self.node(at, schema, base.clone())?;
-                edges.push(Edge { how, to });
+                edges.push(Edge { keyword, how, to });
             }
         }
         self.nodes[id].edges = edges;
@@ -300,6 +323,7 @@ impl<'a> Reader<'a> {
         for pointer in pointers {
             let schema = self.root.pointer(&pointer).ok_or_else(missing)?;
             let base = self.base_at(&pointer);
+            self.targets.insert(pointer.clone());
             ids.push(self.node(pointer, schema, base)?);
         }
         Ok(ids)

@@ -306,6 +306,13 @@ fn shapes() -> Vec<Shape> {
         array("{}"),
     );
     let deep = json!({"oneOf": (0..30).map(|i| json!({"properties": {"kind": {"const": format!("k{i}")}, "data": {"items": {"type": "object", "properties": {"a": {"type": "string"}, "b": {"type": "array", "items": {"type": "integer"}}}}}}, "required": ["kind"]})).collect::<Vec<_>>()});
+    let shapes_of_list = json!({"oneOf": (0..30).map(|i| json!({"properties": {"data": {"items": {"type": "object", "properties": {"a": {"type": "string"}}}}}, "required": [format!("k{i}")]})).collect::<Vec<_>>()});
+    add(
+        "30 shapes with a list each",
+        Refused,
+        shapes_of_list,
+        "1".into(),
+    );
     let start = r#"{"kind":1.5,"data":"#;
     let filler = |element: &str| {
         format!(
