@@ -21,13 +21,17 @@
 //!
 //! Deliberately not here: a budget at run time. The validator has none.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::HashMap;
 
 use super::SchemaError;
 use super::dispatch::Dispatch;
-use super::document::{Apply, Document, Edge, Node, NodeId};
+use super::document::{Document, NodeId};
+use closure::is_same_place;
+use steps::Step;
 
+mod closure;
 mod patterns;
+mod steps;
 mod weights;
 
 /// The most evaluations of one place in a value.
@@ -46,10 +50,6 @@ const MAX_DEPTH: usize = 128;
 
 /// What computing the bound itself may take, in elementary steps.
 const MAX_WORK: usize = 20_000_000;
-
-/// Above this many tests of names against patterns each pattern is taken to
-/// match everything.
-const MAX_NAME_TESTS: usize = 20_000;
 
 /// How many subschemas may lead into each other, from the root to the deepest
 /// place of the deepest value: the validator recurses, and a thread has a
@@ -103,17 +103,7 @@ struct State {
     steps: Vec<Step>,
 }
 
-struct Step {
-    /// Whether a value can take it only once: a declared name or index.
-    is_once: bool,
-    /// The fewest bytes a value spends to take this step once more.
-    bytes: f64,
-    /// What the step itself costs, such as matching a name against patterns.
-    cost: f64,
-    to: Vec<(usize, f64)>,
-}
-
-impl<'a> Bound<'a, '_> {
+impl Bound<'_, '_> {
     fn charge(&mut self, steps: usize, node: NodeId) -> Result<(), SchemaError> {
         self.work += steps;
         if self.work > MAX_WORK {
@@ -244,196 +234,6 @@ impl<'a> Bound<'a, '_> {
         })
     }
 
-    /// All subschemas that apply to the same place as `start`, each with how
-    /// often. There are no cycles, so going by depth-first order is exact.
-    fn closure(&mut self, start: NodeId) -> Result<Closure, SchemaError> {
-        let nodes = &self.document.nodes;
-        let mut order = Vec::new();
-        let mut seen = BTreeSet::from([start]);
-        let mut path = vec![(start, 0)];
-        let mut work = 0;
-        while let Some((node, next)) = path.pop() {
-            work += 1;
-            let Some(edge) = nodes[node].edges.get(next) else {
-                order.push(node);
-                continue;
-            };
-            path.push((node, next + 1));
-            if is_same_place(edge.how) && seen.insert(edge.to) {
-                path.push((edge.to, 0));
-            }
-        }
-        self.charge(work, start)?;
-        let mut members = BTreeMap::from([(start, Member::once(start))]);
-        let mut heights = HashMap::from([(start, 1)]);
-        let mut group = None;
-        let mut work = 0;
-        for &node in order.iter().rev() {
-            let (Some(member), Some(&height)) = (members.get_mut(&node), heights.get(&node)) else {
-                continue;
-            };
-            // Each of the two walks over what it evaluated, once a validation.
-            let walks = unevaluated(&nodes[node], &seen, nodes);
-            member.each(|times| times.marked += times.validated * walks);
-            let member = member.clone();
-            work += (1 + member.branches.len()) * nodes[node].edges.len();
-            for edge in &nodes[node].edges {
-                if !is_same_place(edge.how) {
-                    continue;
-                }
-                let mut share = member.clone();
-                share.each(|times| {
-                    if edge.how == Apply::Branch {
-                        times.validated += times.marked;
-                    }
-                });
-                // One group of branches is told apart at a place, the first.
-                if let Some(owner) = self.dispatch.owner(edge.to)
-                    && share.branches.is_empty()
-                    && *group.get_or_insert(owner) == owner
-                {
-                    let always = std::mem::take(&mut share.always);
-                    share.branches.insert(edge.to, always);
-                }
-                members
-                    .entry(edge.to)
-                    .or_insert_with(|| Member::never(edge.to))
-                    .add(&share);
-                let deepest = heights.entry(edge.to).or_default();
-                *deepest = (*deepest).max(height + 1);
-            }
-        }
-        self.charge(work, start)?;
-        Ok(Closure {
-            members: members.into_values().collect(),
-            height: heights.into_values().max().unwrap_or_default(),
-        })
-    }
-
-    /// The steps that lead into an object: one for each name that some
-    /// subschema tells apart, and one for all others.
-    fn steps_by_name(
-        &mut self,
-        start: NodeId,
-        closure: &[(NodeId, Times)],
-    ) -> Result<Vec<Step>, SchemaError> {
-        let document = self.document;
-        let mut names: BTreeMap<&'a str, Vec<(NodeId, f64)>> = BTreeMap::new();
-        let mut patterns = Vec::new();
-        let mut others = Vec::new();
-        let mut key_names = Vec::new();
-        let mut member_cost = 0.0;
-        for &(node, times) in closure {
-            let target = |edge: &Edge| (edge.to, times.validated);
-            let mut looks = 0.0;
-            for edge in &document.nodes[node].edges {
-                match edge.how {
-                    Apply::Property(name) => names.entry(name).or_default().push(target(edge)),
-                    Apply::Pattern(pattern) => {
-                        member_cost += times.total() * weights::PATTERN_NAME;
-                        patterns.push((pattern, target(edge)));
-                    }
-                    Apply::OtherProperties => others.push((node, target(edge))),
-                    Apply::UnevaluatedProperties => others.push((node, (edge.to, times.total()))),
-                    Apply::PropertyNames => key_names.push(target(edge)),
-                    _ => continue,
-                }
-                looks = weights::MEMBER_VISIT;
-            }
-            member_cost += times.total() * looks;
-        }
-        if member_cost > 0.0 {
-            member_cost += weights::COLD_MEMBER;
-        }
-        let tests = names.len() * patterns.len();
-        self.charge(tests + names.len() * others.len(), start)?;
-        let patterns: Vec<_> = patterns
-            .into_iter()
-            .map(|(pattern, target)| {
-                let regex = (tests <= MAX_NAME_TESTS)
-                    .then(|| regex::Regex::new(pattern).ok())
-                    .flatten();
-                (regex, target)
-            })
-            .collect();
-        let mut steps = Vec::new();
-        for (name, mut to) in names {
-            for (regex, target) in &patterns {
-                if regex.as_ref().is_none_or(|regex| regex.is_match(name)) {
-                    to.push(*target);
-                }
-            }
-            for &(node, target) in &others {
-                let properties = document.nodes[node].schema.get("properties");
-                if properties.is_none_or(|properties| properties.get(name).is_none()) {
-                    to.push(target);
-                }
-            }
-            let bytes = weights::MEMBER_BYTES + name.len() as f64;
-            steps.extend(self.step(true, bytes, member_cost, to));
-        }
-        let mut other: Vec<_> = patterns.iter().map(|(_, target)| *target).collect();
-        other.extend(others.iter().map(|(_, target)| *target));
-        steps.extend(self.step(false, weights::OTHER_MEMBER_BYTES, member_cost, other));
-        steps.extend(self.step(false, weights::OTHER_MEMBER_BYTES, 0.0, key_names));
-        Ok(steps)
-    }
-
-    /// The steps that lead into an array: one for each index that some
-    /// subschema tells apart, and one for all others.
-    fn steps_by_index(
-        &mut self,
-        start: NodeId,
-        closure: &[(NodeId, Times)],
-    ) -> Result<Vec<Step>, SchemaError> {
-        let mut indexes: BTreeMap<usize, Vec<(NodeId, f64)>> = BTreeMap::new();
-        let mut ranges = Vec::new();
-        for &(node, times) in closure {
-            for edge in &self.document.nodes[node].edges {
-                let target = (edge.to, times.validated);
-                match edge.how {
-                    Apply::Item(index) => indexes.entry(index).or_default().push(target),
-                    Apply::ItemsFrom(first) => ranges.push((first, target)),
-                    Apply::UnevaluatedItems => ranges.push((0, (edge.to, times.total()))),
-                    _ => {}
-                }
-            }
-        }
-        self.charge(indexes.len() * ranges.len(), start)?;
-        let mut steps = Vec::new();
-        for (index, mut to) in indexes {
-            let reaches = |(first, _): &&(usize, _)| *first <= index;
-            to.extend(ranges.iter().filter(reaches).map(|(_, target)| *target));
-            steps.extend(self.step(true, weights::ITEM_BYTES, 0.0, to));
-        }
-        let rest = ranges.into_iter().map(|(_, target)| target).collect();
-        steps.extend(self.step(false, weights::ITEM_BYTES, 0.0, rest));
-        Ok(steps)
-    }
-
-    /// A step, unless it leads nowhere and costs nothing.
-    fn step(
-        &mut self,
-        is_once: bool,
-        bytes: f64,
-        cost: f64,
-        to: Vec<(NodeId, f64)>,
-    ) -> Option<Step> {
-        let mut merged: BTreeMap<usize, f64> = BTreeMap::new();
-        for (node, times) in to {
-            // A boolean schema costs nothing.
-            if self.document.nodes[node].schema.is_object() && times > 0.0 {
-                *merged.entry(self.state(node)).or_default() += times;
-            }
-        }
-        (!merged.is_empty() || cost > 0.0).then(|| Step {
-            is_once,
-            bytes,
-            cost,
-            to: merged.into_iter().collect(),
-        })
-    }
-
     /// Goes one step deeper at a time, from the leaves up, until nothing
     /// changes or the deepest value is reached.
     fn iterate(&mut self) -> Result<usize, SchemaError> {
@@ -554,36 +354,6 @@ fn too_many(evaluations: f64) -> String {
     )
 }
 
-fn is_same_place(how: Apply) -> bool {
-    matches!(how, Apply::Same | Apply::Branch)
-}
-
-/// How often one validation of a node walks what its branches evaluated.
-///
-/// `unevaluatedProperties` beside nothing but references and `allOf` needs no
-/// walk: the validator knows the names beforehand.
-fn unevaluated(node: &Node, closure: &BTreeSet<NodeId>, nodes: &[Node]) -> f64 {
-    let has = |keyword| node.schema.get(keyword).is_some();
-    let is_static = || {
-        closure.iter().all(|&other| {
-            let schema = &nodes[other].schema;
-            let own = std::ptr::eq(*schema, node.schema);
-            let varies = [
-                "anyOf",
-                "oneOf",
-                "if",
-                "dependentSchemas",
-                "$dynamicRef",
-                "$recursiveRef",
-            ];
-            (own || schema.get("unevaluatedProperties").is_none())
-                && varies.iter().all(|keyword| schema.get(keyword).is_none())
-        })
-    };
-    let properties = has("unevaluatedProperties") && !is_static();
-    f64::from(u8::from(properties)) + f64::from(u8::from(has("unevaluatedItems")))
-}
-
 /// What is known of a state and everything below it.
 #[derive(Clone, Copy)]
 struct Grade {
@@ -619,100 +389,5 @@ impl Grade {
             || self.once_rate > before.once_rate * 1.001
             || self.once_cost > before.once_cost * 1.001
             || self.height > before.height
-    }
-}
-
-/// How often a subschema runs at one place.
-#[derive(Clone, Copy, Default)]
-struct Times {
-    /// As a validation.
-    validated: f64,
-    /// To learn what it evaluated, for an `unevaluated…` further up.
-    marked: f64,
-}
-
-impl Times {
-    fn total(self) -> f64 {
-        self.validated + self.marked
-    }
-
-    fn add(&mut self, other: Self) {
-        self.validated += other.validated;
-        self.marked += other.marked;
-    }
-}
-
-struct Closure {
-    members: Vec<Member>,
-    height: usize,
-}
-
-impl Closure {
-    /// The branches that are told apart here, or none of them.
-    fn branches(&self) -> Vec<Option<NodeId>> {
-        let branches: BTreeSet<NodeId> = self
-            .members
-            .iter()
-            .flat_map(|member| member.branches.keys().copied())
-            .collect();
-        if branches.is_empty() {
-            vec![None]
-        } else {
-            branches.into_iter().map(Some).collect()
-        }
-    }
-}
-
-/// A subschema that applies to a place, and how often.
-#[derive(Clone)]
-struct Member {
-    node: NodeId,
-    /// In any case.
-    always: Times,
-    /// Only below one of the branches that are told apart.
-    branches: BTreeMap<NodeId, Times>,
-}
-
-impl Member {
-    fn never(node: NodeId) -> Self {
-        Self {
-            node,
-            always: Times::default(),
-            branches: BTreeMap::new(),
-        }
-    }
-
-    fn once(node: NodeId) -> Self {
-        let mut member = Self::never(node);
-        member.always.validated = 1.0;
-        member
-    }
-
-    fn each(&mut self, change: impl Fn(&mut Times)) {
-        change(&mut self.always);
-        self.branches.values_mut().for_each(change);
-    }
-
-    fn add(&mut self, other: &Self) {
-        self.always.add(other.always);
-        for (&branch, &times) in &other.branches {
-            self.branches.entry(branch).or_default().add(times);
-        }
-    }
-
-    fn with(&self, branch: Option<NodeId>) -> Times {
-        let mut times = self.always;
-        if let Some(more) = branch.and_then(|branch| self.branches.get(&branch)) {
-            times.add(*more);
-        }
-        times
-    }
-
-    fn all(&self) -> Times {
-        let mut times = self.always;
-        for &more in self.branches.values() {
-            times.add(more);
-        }
-        times
     }
 }

@@ -85,14 +85,14 @@ fn divides(divisor: Decimal, value: Decimal) -> bool {
     let modulus = u128::from(divisor.mantissa);
     if shift >= 0 {
         let power = power_of_ten(shift.unsigned_abs(), modulus);
-        (u128::from(value.mantissa) % modulus * power) % modulus == 0
+        (u128::from(value.mantissa) % modulus * power).is_multiple_of(modulus)
     } else {
         // value × 10^shift has to be whole before it can be a multiple.
         let scaled = 10_u128
             .checked_pow(shift.unsigned_abs())
             .and_then(|power| power.checked_mul(modulus));
         match scaled {
-            Some(scaled) => u128::from(value.mantissa) % scaled == 0,
+            Some(scaled) => u128::from(value.mantissa).is_multiple_of(scaled),
             None => value.mantissa == 0,
         }
     }
