@@ -16,7 +16,7 @@ pub(super) const PATTERN_NAME: f64 = 27.0;
 pub(super) const COLD_SCALAR: f64 = 1.0;
 
 /// The same for a text, an array or an object.
-pub(super) const COLD_VISIT: f64 = 10.0;
+pub(super) const COLD_VISIT: f64 = 7.0;
 
 /// The same for an object's member and its name.
 pub(super) const COLD_MEMBER: f64 = 25.0;
