@@ -56,19 +56,24 @@ impl Explainer {
         limit: usize,
     ) -> Vec<Violation> {
         if size(value, self.max_nodes) >= self.max_nodes {
-            return vec![Violation {
-                pointer: String::new(),
-                message: "the value does not match the schema (too large for details)".into(),
-            }];
+            return vec![whole(
+                "the value does not match the schema (too large for details)",
+            )];
         }
-        validator
+        let mut violations: Vec<_> = validator
             .iter_errors(value)
             .take(limit)
             .map(|error| Violation {
                 pointer: self.pointer(&error, value),
                 message: message(&error),
             })
-            .collect()
+            .collect();
+        if violations.is_empty() {
+            // Callers take an empty list for a valid value; should the validator ever find
+            // nothing to say about one it refused, that must not let the value pass.
+            violations.push(whole("the value does not match the schema"));
+        }
+        violations
     }
 
     fn pointer(&self, error: &ValidationError, root: &Value) -> String {
@@ -92,6 +97,13 @@ impl Explainer {
             };
         }
         pointer
+    }
+}
+
+fn whole(message: &str) -> Violation {
+    Violation {
+        pointer: String::new(),
+        message: message.into(),
     }
 }
 
