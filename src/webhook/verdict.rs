@@ -86,10 +86,6 @@ pub enum ItemOutcome {
 
 /// What is stored for an item and a customer.
 #[derive(Debug, PartialEq)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "nearly all are events; boxing them would cost each an allocation"
-)]
 pub enum Outcome {
     /// A valid event.
     Event(Event),

@@ -49,7 +49,8 @@ struct Key {
 
 #[derive(Debug)]
 enum Verifier {
-    Secret(hmac::Key),
+    /// Boxed because it holds the hash's state, more than a kilobyte.
+    Secret(Box<hmac::Key>),
     Public(signature::ParsedPublicKey),
 }
 
@@ -216,7 +217,8 @@ impl Jwt {
         for (name, expected) in &self.claims {
             let matches = match claims.get(name) {
                 Some(Json::String(text)) => text == expected,
-                Some(value @ (Json::Bool(_) | Json::Number(_))) => value.to_string() == *expected,
+                Some(Json::Bool(value)) => expected == if *value { "true" } else { "false" },
+                Some(Json::Number(number)) => *expected == format!("{number}"),
                 _ => false,
             };
             if !matches {
@@ -267,7 +269,7 @@ impl Key {
             let verifier = match hash_of_secret(algorithm) {
                 // A public key is no secret: whoever has it could sign.
                 Some(_) if is_pem => return Err("the key of HS… must be a shared secret, not PEM"),
-                Some(hash) => Some(Verifier::Secret(hmac::Key::new(hash, text))),
+                Some(hash) => Some(Verifier::Secret(Box::new(hmac::Key::new(hash, text)))),
                 None => public_key(algorithm, text).map(Verifier::Public),
             };
             keys.extend(verifier.map(|verifier| Self {

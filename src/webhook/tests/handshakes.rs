@@ -182,16 +182,16 @@ fn a_good_request_gets_the_types_answer_and_an_answer_that_fails_loses_no_event(
     let spec = |respond: &str| {
         format!("{{webhook: {{respond: {respond}, authentication: [{{none: {{}}}}]}}}}")
     };
-    let receiver = super::receiver(
+    let compiled = receiver(
         &spec("{status: 200, body: [$(auth.method), '$(size(request.body))']}"),
         &[],
     );
     assert_eq!(
-        answer(receive(&receiver, &post("[1,2]"))).2,
+        answer(receive(&compiled, &post("[1,2]"))).2,
         r#"["none",2]"#
     );
-    let receiver = super::receiver(&spec("{headers: {X-A: '$(request.query.a[0])'}}"), &[]);
-    let Verdict::Accepted(accepted) = receive(&receiver, &post("[1,2]")) else {
+    let compiled = receiver(&spec("{headers: {X-A: '$(request.query.a[0])'}}"), &[]);
+    let Verdict::Accepted(accepted) = receive(&compiled, &post("[1,2]")) else {
         panic!()
     };
     assert_eq!(accepted.items.len(), 2);
