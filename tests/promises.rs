@@ -17,6 +17,7 @@ mod promises {
     mod edits;
     mod examples;
     mod kills;
+    mod no_secrets;
     mod sick_sinks;
     mod signatures;
     mod wrong_requests;

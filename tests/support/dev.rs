@@ -16,6 +16,8 @@ pub struct Dev {
     pub data: PathBuf,
     pub client: reqwest::Client,
     arguments: Vec<String>,
+    /// What `RUST_LOG` says, if anything.
+    log: Option<String>,
     child: Option<Child>,
     output: Arc<Mutex<Vec<u8>>>,
     /// Folders that are removed in the end.
@@ -31,6 +33,19 @@ impl Dev {
         std::fs::write(path.join("manifests.yaml"), manifests).unwrap();
         let data = folders.path().join("data");
         let mut dev = Self::new(path, data, &[]);
+        dev._folders = Some(folders);
+        dev.run().await;
+        dev
+    }
+
+    /// Starts on these manifests and logs as much as `log` says.
+    pub async fn start_logging(manifests: &str, log: &str) -> Self {
+        let folders = tempfile::tempdir().unwrap();
+        let path = folders.path().join("manifests");
+        std::fs::create_dir(&path).unwrap();
+        std::fs::write(path.join("manifests.yaml"), manifests).unwrap();
+        let mut dev = Self::new(path, folders.path().join("data"), &[]);
+        dev.log = Some(log.to_owned());
         dev._folders = Some(folders);
         dev.run().await;
         dev
@@ -65,6 +80,7 @@ impl Dev {
                 .iter()
                 .map(|argument| (*argument).to_owned())
                 .collect(),
+            log: None,
             child: None,
             output: Arc::default(),
             _folders: None,
@@ -100,6 +116,7 @@ impl Dev {
                 &self.admin.to_string(),
             ])
             .args(&self.arguments)
+            .envs(self.log.as_ref().map(|log| ("RUST_LOG", log)))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
