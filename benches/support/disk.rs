@@ -65,7 +65,8 @@ fn file_system(folder: &Path) -> String {
         .map_or_else(|| "unknown".into(), |(_, kind)| kind.to_owned())
 }
 
-fn sync_p50(folder: &Path) -> u32 {
+/// The median of a bare append and fdatasync in `folder`, in microseconds.
+pub fn sync_p50(folder: &Path) -> u32 {
     let path = folder.join("sync");
     let mut file = File::create(&path).expect("a file can be made");
     let mut times: Vec<u32> = (0..300)
