@@ -23,7 +23,7 @@ use jiff::Timestamp;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::configuration::Sensitive;
-use crate::gateway::token;
+use crate::gateway::{StartError, token};
 use console::Console;
 use data_dir::DataDir;
 use engine::Engine;
@@ -91,6 +91,7 @@ pub async fn run(options: Options) -> Result<(), DevError> {
     let mut interrupt = signal(SignalKind::interrupt()).map_err(DevError::Signals)?;
     let mut terminate = signal(SignalKind::terminate()).map_err(DevError::Signals)?;
     let data_dir = DataDir::open(&options.data_dir)?;
+    let options = Options { listen: with_port(options.listen)?, ..options };
     let mut running = Running::start(&options, data_dir).await?;
     loop {
         tokio::select! {
@@ -102,6 +103,17 @@ pub async fn run(options: Options) -> Result<(), DevError> {
     running.console.draining();
     running.engine.drain().await;
     Ok(())
+}
+
+/// The address with a free port instead of port 0: webhook URIs, over which signatures may be
+/// computed, name the port before anything listens on it.
+fn with_port(address: SocketAddr) -> Result<SocketAddr, EngineError> {
+    if address.port() != 0 {
+        return Ok(address);
+    }
+    std::net::TcpListener::bind(address)
+        .and_then(|listener| listener.local_addr())
+        .map_err(|source| EngineError::Gateway(StartError::Listen { address, source }))
 }
 
 struct Running {
