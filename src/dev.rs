@@ -91,7 +91,10 @@ pub async fn run(options: Options) -> Result<(), DevError> {
     let mut interrupt = signal(SignalKind::interrupt()).map_err(DevError::Signals)?;
     let mut terminate = signal(SignalKind::terminate()).map_err(DevError::Signals)?;
     let data_dir = DataDir::open(&options.data_dir)?;
-    let options = Options { listen: with_port(options.listen)?, ..options };
+    let options = Options {
+        listen: with_port(options.listen)?,
+        ..options
+    };
     let mut running = Running::start(&options, data_dir).await?;
     loop {
         tokio::select! {
