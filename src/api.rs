@@ -42,12 +42,19 @@ mod reference_page;
 mod resources;
 mod rules;
 mod structural;
+mod subscription;
 mod text;
 mod time_span;
+#[expect(
+    clippy::duplicated_attributes,
+    reason = "each printer column repeats them"
+)]
+mod upstream_subscription;
 mod webhook;
 
 pub use app_event_type::{
-    App, AppEventType, AppEventTypeSpec, AppEventTypeStatus, OnInvalid, TypeNamespaces, Variant,
+    App, AppEventType, AppEventTypeSpec, AppEventTypeStatus, DeletionPolicy, OnInvalid,
+    TypeNamespaces, Variant,
 };
 pub use authentication::{
     AuthenticationEntry, Basic, BodyHash, Digest, HashAlgorithm, Hmac, Jwt, JwtAlgorithm,
@@ -68,18 +75,27 @@ pub use event_subscription::{
 pub use problem::{FieldPath, ObjectReference, Problem, Severity};
 pub use reference::{
     EventTypeReference, FieldsSource, GatewayReference, KeyReference, KeySource, LocalReference,
-    NamespacesFrom, TextSource,
+    NamespacesFrom, SigningSecretKey, TextSource,
 };
 pub use reference_page::reference_page;
 pub use resources::{ConfigMap, Namespace, Resources, Secret};
 pub use rules::{Violation, fill_defaults, violations};
+pub use subscription::{
+    Change, Credentials, FromHandshake, GeneratedSecret, Lookup, OnFound, OutgoingRequest, Renewal,
+    RenewalMode, RenewalResponse, RequestDefaults, RequestLimits, ResponseRules, Rollout,
+    SecretEncoding, SigningSecret, Step, StepResponse, Subscription, Unsubscribe,
+};
 pub use text::{
     Expression, MAX_EXPRESSION_CHARACTERS, MAX_TEMPLATE_CHARACTERS, TEXT_KIND, Template,
 };
 pub use time_span::{TIME_SPAN_PATTERN, TimeSpan, TimeSpanError};
+pub use upstream_subscription::{
+    ReceivedResponse, RegistrationAttempt, RegistrationStatus, SentRequest, SubscriptionState,
+    UpstreamSubscription, UpstreamSubscriptionSpec, UpstreamSubscriptionStatus,
+};
 pub use webhook::{
-    Deduplication, DeduplicationKey, Events, GlobalWebhook, Handshake, MAX_BODY_BYTES_LIMIT,
-    OnUnknownCustomer, Paths, Response, Webhook,
+    Capture, Deduplication, DeduplicationKey, Events, GlobalWebhook, Handshake, LifecycleAction,
+    LifecycleNotice, MAX_BODY_BYTES_LIMIT, OnUnknownCustomer, Paths, Response, Webhook,
 };
 
 /// API group of all resources.

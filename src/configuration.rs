@@ -8,6 +8,7 @@
 
 mod event_type;
 mod network;
+mod registration;
 mod sensitive;
 mod subscription;
 
@@ -17,6 +18,10 @@ pub use event_type::{
     CustomerEntry, EventTypeEntry, GatewayEntry, KeyEntry, RouteEntry, VariantEntry,
 };
 pub use network::{Network, NetworkError};
+pub use registration::{
+    CaptureAnswer, Captured, LiveRegistration, NoReports, NotStored, RegistrationCustomer,
+    RegistrationEntry, RegistrationState, Reports,
+};
 pub use sensitive::Sensitive;
 pub use subscription::{
     ClientCertificate, Customers, DeliverySettings, Format, Header, Ordering, SigningKey, Sink,

@@ -19,5 +19,6 @@ pub mod expression;
 pub mod gateway;
 pub mod manifest;
 pub mod outbound;
+pub mod provision;
 pub mod schema;
 pub mod webhook;

@@ -1,7 +1,7 @@
 //! AppEventType: one kind of event that an app can emit.
 //!
-//! Presets, per-customer subscriptions at the app's API and the deletion policy
-//! that goes with them are not here.
+//! How requests are read is in `webhook`, how the app is made to send them in `subscription`.
+//! Presets are not here.
 
 use std::collections::BTreeMap;
 
@@ -12,8 +12,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::{
-    Expression, FieldsSource, GatewayReference, GlobalWebhook, NamespacesFrom, TextSource, Webhook,
-    conditions_schema, free_form,
+    Expression, FieldsSource, GatewayReference, GlobalWebhook, NamespacesFrom, Subscription,
+    TextSource, Webhook, conditions_schema, free_form,
 };
 
 /// One kind of event that an app can emit: what it looks like, and how a request that carries it is read and trusted.
@@ -103,6 +103,13 @@ pub struct AppEventTypeSpec {
     /// One URI for all customers. `{}` makes an unguessable URI whose events belong to no customer. Default: none
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub global_webhook: Option<GlobalWebhook>,
+    /// How Tidegate makes the app send events, by a request to the app's own API for each customer. Default: it does not
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subscription: Option<Subscription>,
+    /// What happens to registrations at the app when they are no longer wanted. `Unsubscribe` removes them; `Orphan` leaves them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("default" = "Unsubscribe"))]
+    pub deletion_policy: Option<DeletionPolicy>,
     /// Whose EventSubscriptions may use this type. They are trusted with its events. Default: the own namespace's
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub allowed_namespaces: Option<TypeNamespaces>,
@@ -113,6 +120,12 @@ impl AppEventTypeSpec {
     #[must_use]
     pub fn on_invalid(&self) -> OnInvalid {
         self.on_invalid.unwrap_or(OnInvalid::DeadLetter)
+    }
+
+    /// `deletionPolicy`, by default `Unsubscribe`.
+    #[must_use]
+    pub fn deletion_policy(&self) -> DeletionPolicy {
+        self.deletion_policy.unwrap_or(DeletionPolicy::Unsubscribe)
     }
 
     /// Which namespaces may use the type, by default its own.
@@ -155,7 +168,8 @@ pub struct Variant {
     pub on_invalid: Option<OnInvalid>,
 }
 
-/// What belongs to the app itself. Expressions about requests do not read it; authentication takes keys from it (`appField`).
+/// What belongs to the app itself. Requests to its API read it as `app.fields`, authentication takes keys from it (`appField`);
+/// expressions about received requests do not read it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct App {
@@ -186,6 +200,15 @@ pub enum OnInvalid {
     Reject,
     /// The schema alone is waived: the event carries `tidegateinvalid: true`. Any other fault makes a dead letter.
     Accept,
+}
+
+/// What happens to registrations at the app when they are no longer wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+pub enum DeletionPolicy {
+    /// They are removed at the app.
+    Unsubscribe,
+    /// They stay, and are listed as orphans.
+    Orphan,
 }
 
 /// The namespaces whose EventSubscriptions may use a type.
@@ -222,4 +245,10 @@ pub struct AppEventTypeStatus {
     /// The URI of the global webhook; an unguessable token is shown as `***`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub global_webhook_uri: Option<String>,
+    /// How many UpstreamSubscriptions there are for this type.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub upstream_subscriptions: Option<u32>,
+    /// How many of them are subscribed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ready: Option<u32>,
 }

@@ -56,10 +56,10 @@ pub struct KeyReference {
 }
 
 /// Where a key for checking requests comes from. Exactly one of the fields.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
-    validation = Rule::new("has(self.secretKeyRef) != has(self.appField)").message("write exactly one of secretKeyRef and appField")
+    validation = Rule::new("[has(self.secretKeyRef), has(self.appField), has(self.signingSecret), has(self.customerField)].filter(one, one).size() == 1").message("write exactly one of secretKeyRef, appField, signingSecret and customerField")
 )]
 pub struct KeySource {
     /// A key of a Secret in the type's namespace. Example: `{name: crm, key: webhook}`
@@ -69,7 +69,26 @@ pub struct KeySource {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253))]
     pub app_field: Option<String>,
+    /// The signing secret of the registration that the URI belongs to, as `subscription.signingSecret` makes it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signing_secret: Option<SigningSecretKey>,
+    /// Name of a field of the customer that the URI belongs to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253))]
+    pub customer_field: Option<String>,
 }
+
+impl KeySource {
+    /// Whether the key belongs to one registration or customer, and so not to the type as a whole.
+    #[must_use]
+    pub const fn is_of_registration(&self) -> bool {
+        self.signing_secret.is_some() || self.customer_field.is_some()
+    }
+}
+
+/// Written as `signingSecret: {}`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+pub struct SigningSecretKey {}
 
 /// Text that is kept outside of this object. Exactly one of the fields.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]

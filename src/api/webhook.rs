@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{AuthenticationEntry, Expression, Template, TimeSpan, free_form};
+use super::{AuthenticationEntry, Expression, Subscription, Template, TimeSpan, free_form};
 
 /// Largest body that `maxBodyBytes` may allow: 32 MiB.
 pub const MAX_BODY_BYTES_LIMIT: u32 = 32 << 20;
@@ -47,6 +47,10 @@ pub struct Webhook {
     /// How a request becomes events. Default: each element of a JSON array is an event, any other body is one event
     #[serde(default, skip_serializing_if = "Events::is_default")]
     pub events: Events,
+    /// The app's own notices about a registration, told from events after authentication. The first that matches counts.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    pub lifecycle: Vec<LifecycleNotice>,
     /// What a good request is answered. Default: 202 and a JSON object that counts the events
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub respond: Option<Response>,
@@ -91,6 +95,48 @@ pub struct Handshake {
     pub authentication: Option<Vec<AuthenticationEntry>>,
     /// The answer. Its status is 200 by default.
     pub respond: Response,
+    /// What is kept of such a request; once, and only while the registration that it is about is being made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub capture: Option<Capture>,
+}
+
+/// What is kept of a handshake for the registration that is being made. At least one of the fields.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("has(self.signingSecret) || has(self.expiresAt)").message("write signingSecret or expiresAt")
+)]
+pub struct Capture {
+    /// CEL: the signing secret, which `subscription.signingSecret` takes by `fromHandshake`.
+    /// Example: `request.headers["x-hook-secret"]`
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signing_secret: Option<Expression>,
+    /// CEL: when the registration expires, a timestamp.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<Expression>,
+}
+
+/// A notice of the app about a registration.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct LifecycleNotice {
+    /// CEL over each item: whether it is this notice; an error means no. Such an item makes no event.
+    /// Example: `item.lifecycleEvent == "subscriptionRemoved"`
+    pub when: Expression,
+    /// What follows: `Renew` renews the registration now, `Resubscribe` makes a new one and removes this one, `Gone`
+    /// says that the app has removed it, so that a new one is made and nothing removed.
+    pub action: LifecycleAction,
+}
+
+/// What follows from a notice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+pub enum LifecycleAction {
+    /// The registration is renewed now.
+    Renew,
+    /// A new registration is made, then this one removed.
+    Resubscribe,
+    /// The app has removed it: a new one is made, nothing is removed.
+    Gone,
 }
 
 /// An answer to the app. At most one of `text` and `body`; without either it is empty.
@@ -120,7 +166,9 @@ pub struct Response {
 }
 
 /// Keeps an explicit null apart from an absent field: `body: null` is the JSON document `null`.
-fn present<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Value>, D::Error> {
+pub(super) fn present<'de, D: serde::Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<Value>, D::Error> {
     Value::deserialize(deserializer).map(Some)
 }
 
@@ -228,7 +276,7 @@ pub enum DeduplicationKey {
 }
 
 /// One URI for all customers.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
     validation = Rule::new("!has(self.customerField) || has(self.customer)").message("customerField says what the result of customer is compared with, so it needs customer")
@@ -254,6 +302,10 @@ pub struct GlobalWebhook {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("default" = "Store"))]
     pub on_unknown_customer: Option<OnUnknownCustomer>,
+    /// How Tidegate makes the app call this URI, for apps whose one URL is set by API: as `spec.subscription`, but
+    /// without `customer`. Default: the app is told the URI by hand
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub registration: Option<Box<Subscription>>,
 }
 
 impl GlobalWebhook {

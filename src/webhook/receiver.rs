@@ -77,6 +77,7 @@ impl Receiver {
             authentication,
             handshakes,
             events: _,
+            lifecycle: _,
             respond,
             deduplication: _,
         } = &entry.webhook;
@@ -381,6 +382,7 @@ impl Handshake {
             when,
             authentication,
             respond,
+            capture: _,
         } = spec;
         let scope = Scope::handshake();
         let when = compiler.expression(&path.field("when"), when, &scope);

@@ -60,7 +60,7 @@ pub fn entry(spec: &str, keys: &[(&str, &[u8])]) -> EventTypeEntry {
                         name: "app".into(),
                         key: (*key).into(),
                     }),
-                    app_field: None,
+                    ..KeySource::default()
                 },
                 value: Some(Sensitive::new(*value)),
             })

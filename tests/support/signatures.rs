@@ -72,7 +72,7 @@ impl Signed {
             keys: vec![KeyEntry {
                 source: KeySource {
                     secret_key_ref: Some(reference),
-                    app_field: None,
+                    ..KeySource::default()
                 },
                 value: Some(Sensitive::from(self.key.as_str())),
             }],

@@ -496,8 +496,8 @@ fn keys_can_be_fields_of_the_app() {
     );
     entry.keys.push(KeyEntry {
         source: KeySource {
-            secret_key_ref: None,
             app_field: Some("secret".into()),
+            ..KeySource::default()
         },
         value: Some("s".into()),
     });

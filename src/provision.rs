@@ -1,0 +1,21 @@
+//! Subscriptions at the apps' own APIs: made, kept alive, restored and removed; exactly once,
+//! whatever crashes when.
+//!
+//! [`plan`] decides, from what is wanted, from the [`Record`] that is kept of a subscription, and
+//! from the time; it is pure, and the whole of the logic. A driver carries its actions out: stores
+//! the record, makes URIs live, sends requests. The order is always the same: what is about to be
+//! done is stored before it is done, so that a crash leaves a question that can be answered
+//! (was it done?) and never a registration that nobody knows of.
+//!
+//! What stands in an UpstreamSubscription is made from the record for people to read, and is never
+//! read back.
+
+mod inputs;
+mod name;
+mod outcome;
+mod record;
+
+pub use inputs::{CustomerInputs, Fields, Inputs};
+pub use name::subscription_name;
+pub use outcome::{Findings, Outcome, RequestKind};
+pub use record::Record;

@@ -1,0 +1,56 @@
+//! What the requests of one subscription are made from.
+//!
+//! The record keeps a copy, so that a registration can be removed after the type, the customer and
+//! the Secrets are gone. The copy is replaced whenever one of them changes.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::api::{DeletionPolicy, Subscription};
+use crate::configuration::Sensitive;
+use crate::event::ObjectName;
+
+/// What the requests of one subscription are made from: what it says, and the values it names.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Inputs {
+    /// The AppEventType.
+    pub event_type: ObjectName,
+    /// CloudEvents `type` of its events (`eventType` in expressions).
+    pub type_: String,
+    /// Whether `subscription` is a global webhook's `registration`.
+    pub global: bool,
+    /// How to subscribe: the type's `subscription`, or its global webhook's `registration`.
+    pub subscription: Subscription,
+    /// What happens when it is no longer wanted.
+    pub deletion_policy: DeletionPolicy,
+    /// The base of webhook URIs, without a slash at its end.
+    pub public_url: String,
+    /// The URI of the type's global webhook (`globalWebhookUri`), if it has one.
+    pub global_webhook_uri: Option<String>,
+    /// `app.fields`.
+    pub app: Fields,
+    /// `customer`; `None` for a global webhook's registration.
+    pub customer: Option<CustomerInputs>,
+}
+
+/// One customer, as requests see it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CustomerInputs {
+    /// The Customer object.
+    pub name: ObjectName,
+    /// `customer.id`.
+    pub id: String,
+    /// `customer.fields`.
+    pub fields: Fields,
+}
+
+/// Values by name, apart by whether they may be shown. No name is in both.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Fields {
+    /// What may be shown.
+    pub plain: BTreeMap<String, Value>,
+    /// What comes from Secrets.
+    pub sensitive: BTreeMap<String, Sensitive>,
+}
