@@ -15,7 +15,7 @@ mod name;
 mod outcome;
 mod record;
 
-pub use inputs::{CustomerInputs, Fields, Inputs};
+pub use inputs::{CustomerInputs, Desired, Fields, Inputs, WebhookFields};
 pub use name::subscription_name;
 pub use outcome::{Findings, Outcome, RequestKind};
 pub use record::Record;

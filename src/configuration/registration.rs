@@ -22,7 +22,8 @@ pub struct RegistrationEntry {
     pub subscription: ObjectName,
     /// The registration's number, the last segment of the path.
     pub number: u32,
-    /// The path below the public URL: `/h/<token>/<number>`.
+    /// The path below the public URL: `/h/<token>/<number>`, or for a global webhook's registration
+    /// that webhook's path and `/<number>`.
     pub path: String,
     /// The AppEventType whose events come in there. One that has no entry is answered 503.
     pub event_type: ObjectName,
@@ -60,9 +61,9 @@ pub struct LiveRegistration {
 /// The customer of a registration's URI.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RegistrationCustomer {
-    /// Whose the events are.
+    /// Whose the events are; `customer.id`.
     pub key: CustomerKey,
-    /// Its non-sensitive fields, which expressions read as `customer.<field>`.
+    /// Those of its non-sensitive fields that expressions read, as `customer.fields.<name>`.
     pub fields: BTreeMap<String, Value>,
     /// The values of keys `{customerField: x}`, by field; a field that is missing or empty is not
     /// there: what depends on it is answered 503.

@@ -3,7 +3,8 @@
 //! The record keeps a copy, so that a registration can be removed after the type, the customer and
 //! the Secrets are gone. The copy is replaced whenever one of them changes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -27,12 +28,39 @@ pub struct Inputs {
     pub deletion_policy: DeletionPolicy,
     /// The base of webhook URIs, without a slash at its end.
     pub public_url: String,
-    /// The URI of the type's global webhook (`globalWebhookUri`), if it has one.
-    pub global_webhook_uri: Option<String>,
+    /// The path of the type's global webhook, if it has one: below `public_url` it is
+    /// `globalWebhookUri`, and the registrations of that webhook are at `<path>/<number>`.
+    pub global_webhook_path: Option<String>,
+    /// Which of the customer's fields requests to the webhook URI are judged by.
+    pub webhook_fields: WebhookFields,
     /// `app.fields`.
     pub app: Fields,
     /// `customer`; `None` for a global webhook's registration.
     pub customer: Option<CustomerInputs>,
+}
+
+/// Which of the customer's fields a type's `webhook` names; gateways get no others.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WebhookFields {
+    /// Those that are keys (`{customerField: x}`, also of `signingSecret`).
+    pub keys: BTreeSet<String>,
+    /// Those that expressions read (`customer.fields.x`); none of them sensitive.
+    pub shown: BTreeSet<String>,
+}
+
+/// What is wanted of one subscription: that it stands at the app, as `inputs` say.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Desired {
+    /// The UpstreamSubscription: [`super::subscription_name`].
+    pub name: ObjectName,
+    /// What its requests are made from.
+    pub inputs: Arc<Inputs>,
+    /// What tells a changed request from the same one: a hash over method, URL and body of the
+    /// Subscription Request and of `followUps`, rendered with everything left out that changes
+    /// by itself (webhook URI, `now`, `attempt`, `signingSecret`, sensitive values, steps, credentials).
+    pub request_hash: String,
+    /// Whether another public URL may make it register anew.
+    pub allow_re_registration: bool,
 }
 
 /// One customer, as requests see it.

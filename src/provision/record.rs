@@ -16,7 +16,8 @@ use crate::event::ObjectName;
 pub struct Record {
     /// The UpstreamSubscription that shows it.
     pub name: ObjectName,
-    /// The unguessable part of its webhook URIs: `/h/<token>/<number>`.
+    /// The unguessable part of its webhook URIs: `/h/<token>/<number>`. A global webhook's
+    /// registrations are below that webhook's own path instead.
     pub token: String,
     /// The number of the next registration. None is ever used twice.
     pub next_number: u32,
@@ -31,6 +32,10 @@ pub struct Record {
 pub struct Registration {
     /// Its number.
     pub number: u32,
+    /// Its webhook URI, whole; `None` where requests name `globalWebhookUri` and not `webhookUri`.
+    pub webhook_uri: Option<String>,
+    /// [`super::Desired::request_hash`] of the request that made it.
+    pub request_hash: String,
     /// The attempt that makes or made it.
     pub attempt: Attempt,
     /// Its signing secret, once there is one.
