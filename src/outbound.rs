@@ -108,10 +108,7 @@ impl Outbound {
             .redirect(reqwest::redirect::Policy::none())
             .referer(false)
             .retry(reqwest::retry::never())
-            .tls_backend_preconfigured(tls::client_config(
-                tls,
-                self.more_roots.as_deref(),
-            )?)
+            .tls_backend_preconfigured(tls::client_config(tls, self.more_roots.as_deref())?)
             .dns_resolver(Arc::new(resolver))
             .connect_timeout(CONNECT_TIMEOUT)
             .pool_idle_timeout(IDLE_TIMEOUT)

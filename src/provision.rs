@@ -10,7 +10,9 @@
 //! What stands in an UpstreamSubscription is made from the record for people to read, and is never
 //! read back.
 
+pub mod client;
 mod inputs;
+pub mod limits;
 mod name;
 mod outcome;
 mod record;

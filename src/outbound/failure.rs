@@ -121,9 +121,9 @@ fn explain(peer: &str, error: &(dyn Error + 'static)) -> Option<Cause> {
 
 fn resolve(peer: &str, error: &ResolveError) -> Cause {
     match error {
-        ResolveError::Lookup(_) => connection(format!(
-            "the {peer}'s host name could not be resolved"
-        )),
+        ResolveError::Lookup(_) => {
+            connection(format!("the {peer}'s host name could not be resolved"))
+        }
         ResolveError::Empty => connection(format!("the {peer}'s host name has no address")),
         // Without the address: who may declare URLs need not learn the cluster's addresses.
         ResolveError::Forbidden(refused) => (
