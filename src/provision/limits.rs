@@ -69,13 +69,13 @@ pub enum Health {
 }
 
 /// The permission to send one request. Whoever holds it counts as one of those under way.
-pub struct Turn {
+pub struct Permit {
     host: Arc<Host>,
     name: HostName,
     health: Health,
 }
 
-impl Turn {
+impl Permit {
     /// The host that it is for.
     #[must_use]
     pub fn host(&self) -> &HostName {
@@ -88,7 +88,7 @@ impl Turn {
     }
 }
 
-impl Drop for Turn {
+impl Drop for Permit {
     fn drop(&mut self) {
         let mut state = self.host.lock();
         state.open = state.open.saturating_sub(1);
@@ -175,18 +175,23 @@ impl State {
 }
 
 impl Hosts {
-    /// Waits for the permission to send one request of `event_type` to the host. Permissions are
-    /// given in the order in which they were asked for.
+    /// Takes in what a type allows of a host that it calls.
+    pub fn know(&self, name: &HostName, event_type: &ObjectName, limits: &RequestLimits) {
+        let host = self.host(name);
+        let own = (limits.requests_per_second(), limits.concurrency());
+        let mut state = host.lock();
+        if state.limits.get(event_type) != Some(&own) {
+            state.limits.insert(event_type.clone(), own);
+        }
+    }
+
+    /// Waits for the permission to send one request to a host. Permissions are given in the order
+    /// in which they were asked for.
     ///
     /// # Errors
     /// When the host is paused: then nobody waits, because it can be long; until when.
-    pub async fn turn(
-        &self,
-        name: &HostName,
-        event_type: &ObjectName,
-        limits: &RequestLimits,
-    ) -> Result<Turn, Instant> {
-        let host = self.host(name, event_type, limits);
+    pub async fn permit(&self, name: &HostName) -> Result<Permit, Instant> {
+        let host = self.host(name);
         let _first = host.queue.lock().await;
         loop {
             let wait_until = {
@@ -214,7 +219,7 @@ impl Hosts {
             }
         }
         drop(_first);
-        Ok(Turn {
+        Ok(Permit {
             name: name.clone(),
             host,
             health: Health::Unknown,
@@ -229,16 +234,11 @@ impl Hosts {
         state.pause(Instant::now())
     }
 
-    /// How many requests may be under way to a host at the same time, with those of `event_type`.
-    pub fn concurrency(
-        &self,
-        name: &HostName,
-        event_type: &ObjectName,
-        limits: &RequestLimits,
-    ) -> usize {
-        let host = self.host(name, event_type, limits);
-        let concurrency = host.lock().concurrency();
-        concurrency as usize
+    /// How many requests may be under way to a host at the same time.
+    #[must_use]
+    pub fn concurrency(&self, name: &HostName) -> usize {
+        let host = self.lock().get(name).cloned();
+        host.map_or(1, |host| host.lock().concurrency() as usize)
     }
 
     /// Forgets the limits of types that are not there any more.
@@ -248,21 +248,13 @@ impl Hosts {
         }
     }
 
-    fn host(&self, name: &HostName, event_type: &ObjectName, limits: &RequestLimits) -> Arc<Host> {
+    fn host(&self, name: &HostName) -> Arc<Host> {
         let mut hosts = self.lock();
         if hosts.len() >= HOSTS_TO_SWEEP && hosts.len().is_power_of_two() {
             let now = Instant::now();
             hosts.retain(|_, host| Arc::strong_count(host) > 1 || !host.lock().is_idle(now));
         }
-        let host = Arc::clone(hosts.entry(name.clone()).or_default());
-        drop(hosts);
-        let own = (limits.requests_per_second(), limits.concurrency());
-        let mut state = host.lock();
-        if state.limits.get(event_type) != Some(&own) {
-            state.limits.insert(event_type.clone(), own);
-        }
-        drop(state);
-        host
+        Arc::clone(hosts.entry(name.clone()).or_default())
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<HostName, Arc<Host>>> {

@@ -22,12 +22,13 @@ fn host() -> HostName {
     HostName::of(&Url::parse("https://api.example/v1/hooks?a=b").unwrap())
 }
 
-async fn turn(hosts: &Hosts, limits: &RequestLimits) -> Result<Turn, Instant> {
-    hosts.turn(&host(), &name("contacts"), limits).await
+async fn permit(hosts: &Hosts, limits: &RequestLimits) -> Result<Permit, Instant> {
+    hosts.know(&host(), &name("contacts"), limits);
+    hosts.permit(&host()).await
 }
 
-async fn go(hosts: &Hosts, limits: &RequestLimits) -> Turn {
-    turn(hosts, limits)
+async fn go(hosts: &Hosts, limits: &RequestLimits) -> Permit {
+    permit(hosts, limits)
         .await
         .unwrap_or_else(|_| panic!("the host is paused"))
 }
@@ -68,11 +69,11 @@ async fn no_more_are_under_way_than_are_allowed() {
         .map(|_| {
             let (hosts, under_way) = (hosts.clone(), under_way.clone());
             tokio::spawn(async move {
-                let turn = go(&hosts, &limits(1000, 3)).await;
+                let permit = go(&hosts, &limits(1000, 3)).await;
                 let count = under_way.fetch_add(1, Ordering::Relaxed) + 1;
                 sleep(Duration::from_millis(500)).await;
                 under_way.fetch_sub(1, Ordering::Relaxed);
-                turn.done(Health::Good);
+                permit.done(Health::Good);
                 count
             })
         })
@@ -88,7 +89,8 @@ async fn no_more_are_under_way_than_are_allowed() {
 async fn of_several_types_the_strictest_counts() {
     let hosts = Hosts::default();
     let one = go(&hosts, &limits(1000, 8)).await;
-    assert_eq!(hosts.concurrency(&host(), &name("deals"), &limits(1, 2)), 2);
+    hosts.know(&host(), &name("deals"), &limits(1, 2));
+    assert_eq!(hosts.concurrency(&host()), 2);
     let start = Instant::now();
     let other = go(&hosts, &limits(1000, 8)).await;
     drop((one, other));
@@ -100,10 +102,8 @@ async fn of_several_types_the_strictest_counts() {
     );
     // Once the strict type is gone, the other's own limits count.
     hosts.keep_types(|kept| *kept == name("contacts"));
-    assert_eq!(
-        hosts.concurrency(&host(), &name("contacts"), &limits(1000, 8)),
-        8
-    );
+    hosts.know(&host(), &name("contacts"), &limits(1000, 8));
+    assert_eq!(hosts.concurrency(&host()), 8);
 }
 
 #[tokio::test(start_paused = true)]
@@ -112,7 +112,7 @@ async fn a_host_that_asks_for_a_pause_gets_it_at_once() {
     let waiting = limits(1000, 1);
     let open = go(&hosts, &waiting).await;
     open.done(Health::Bad(Some(Duration::from_secs(90))));
-    let until = turn(&hosts, &waiting).await.err().unwrap();
+    let until = permit(&hosts, &waiting).await.err().unwrap();
     assert_eq!(until - Instant::now(), Duration::from_secs(90));
     assert_eq!(hosts.paused_until(&host()), Some(until));
     advance(Duration::from_secs(91)).await;
@@ -126,28 +126,24 @@ async fn a_host_that_is_down_for_ten_minutes_is_asked_some_thirty_times_and_then
     let start = Instant::now();
     let mut asked = 0;
     while start.elapsed() < Duration::from_secs(600) {
-        match turn(&hosts, &limits(20, 8)).await {
-            Ok(turn) => {
+        match permit(&hosts, &limits(20, 8)).await {
+            Ok(permit) => {
                 asked += 1;
-                turn.done(Health::Bad(None));
+                permit.done(Health::Bad(None));
             }
             Err(until) => sleep_until(until).await,
         }
     }
     assert!((25..45).contains(&asked), "asked {asked} times");
-    let until = turn(&hosts, &limits(20, 8)).await.err();
+    let until = permit(&hosts, &limits(20, 8)).await.err();
     sleep_until(until.unwrap_or_else(Instant::now)).await;
     // One probe at a time until it answers.
     let probe = go(&hosts, &limits(20, 8)).await;
-    assert_eq!(
-        hosts.concurrency(&host(), &name("contacts"), &limits(20, 8)),
-        1
-    );
+    hosts.know(&host(), &name("contacts"), &limits(20, 8));
+    assert_eq!(hosts.concurrency(&host()), 1);
     probe.done(Health::Good);
-    assert_eq!(
-        hosts.concurrency(&host(), &name("contacts"), &limits(20, 8)),
-        8
-    );
+    hosts.know(&host(), &name("contacts"), &limits(20, 8));
+    assert_eq!(hosts.concurrency(&host()), 8);
     assert!(start.elapsed() < Duration::from_secs(640));
 }
 
@@ -158,7 +154,7 @@ async fn a_turn_that_is_given_up_is_free_again() {
     drop(go(&hosts, &strict).await);
     let held = go(&hosts, &strict).await;
     // One who waits gives up.
-    let wait = tokio::time::timeout(Duration::from_secs(1), turn(&hosts, &strict)).await;
+    let wait = tokio::time::timeout(Duration::from_secs(1), permit(&hosts, &strict)).await;
     assert!(wait.is_err());
     drop(held);
     go(&hosts, &strict).await.done(Health::Good);
@@ -169,8 +165,9 @@ async fn hosts_of_which_nothing_is_to_be_remembered_are_forgotten() {
     let hosts = Hosts::default();
     for number in 0..5_000 {
         let host = HostName::of(&Url::parse(&format!("https://c{number}.example/")).unwrap());
-        let turn = hosts.turn(&host, &name("contacts"), &limits(1, 1)).await;
-        turn.unwrap_or_else(|_| panic!("paused")).done(Health::Good);
+        hosts.know(&host, &name("contacts"), &limits(1, 1));
+        let permit = hosts.permit(&host).await;
+        permit.unwrap_or_else(|_| panic!("paused")).done(Health::Good);
         advance(Duration::from_secs(2)).await;
     }
     assert!(
