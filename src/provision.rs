@@ -10,12 +10,17 @@
 //! What stands in an UpstreamSubscription is made from the record for people to read, and is never
 //! read back.
 
+mod entries;
 mod inputs;
 mod name;
 mod outcome;
-mod record;
+pub mod plan;
+pub mod record;
+mod status;
 
+pub use entries::entries;
 pub use inputs::{CustomerInputs, Desired, Fields, Inputs, WebhookFields};
 pub use name::subscription_name;
 pub use outcome::{Findings, Outcome, RequestKind};
-pub use record::Record;
+pub use record::{Record, Registration};
+pub use status::{keep_transitions, status};
