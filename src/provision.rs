@@ -10,12 +10,24 @@
 //! What stands in an UpstreamSubscription is made from the record for people to read, and is never
 //! read back.
 
+mod answer;
+mod hosts;
 mod inputs;
+mod known;
+mod mask;
 mod name;
 mod outcome;
+mod program;
 mod record;
+mod render;
+mod variables;
 
+pub use answer::{AccessToken, Answer};
 pub use inputs::{CustomerInputs, Desired, Fields, Inputs, WebhookFields};
+pub use known::Known;
+pub use mask::{Masker, is_named_like_a_secret, without_token};
 pub use name::subscription_name;
 pub use outcome::{Findings, Outcome, RequestKind};
+pub use program::{Program, RenderError, Surroundings, has_own_uri};
 pub use record::Record;
+pub use render::{CredentialsRequest, Outgoing};

@@ -22,7 +22,7 @@
 
 mod answer;
 mod authentication;
-mod compiler;
+pub(crate) mod compiler;
 mod customer;
 mod interpret;
 mod media;
