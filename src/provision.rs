@@ -37,6 +37,6 @@ pub use mask::{Masker, is_named_like_a_secret, without_token};
 pub use name::subscription_name;
 pub use outcome::{Findings, Outcome, RequestKind};
 pub use program::{Program, RenderError, Surroundings, has_own_uri};
-pub use record::Record;
+pub use record::{Record, Registration};
 pub use render::{CredentialsRequest, Outgoing};
 pub use status::{keep_transitions, status};
