@@ -7,7 +7,6 @@ use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 
-use crate::api::Rollout as Declared;
 use crate::event::ObjectName;
 use crate::provision::plan::{RolloutResult, Turn, is_changing, needs_turn};
 use crate::provision::{Desired, Record};
@@ -19,12 +18,18 @@ pub(super) struct Rollout {
     waiting: BTreeSet<ObjectName>,
     failures: u32,
     stopped: bool,
+    /// `maxConcurrent` and `stopAfterFailures`, as of when somebody last asked for a turn.
+    most: usize,
+    stop_after: u32,
 }
 
 impl Rollout {
     /// Whether a subscription may change now; takes a turn for it if it needs one.
     pub fn turn(&mut self, record: &Record, desired: &Desired, now: Timestamp) -> Turn {
         let name = &record.name;
+        let declared = &desired.inputs.subscription.rollout;
+        self.most = declared.max_concurrent() as usize;
+        self.stop_after = declared.stop_after_failures();
         if !needs_turn(record, desired, now) {
             self.waiting.remove(name);
             if is_changing(record, now) {
@@ -39,8 +44,7 @@ impl Rollout {
             return Turn::Granted;
         }
         self.holders.remove(name);
-        let most = desired.inputs.subscription.rollout.max_concurrent() as usize;
-        if !self.stopped && self.holders.len() < most {
+        if !self.stopped && self.holders.len() < self.most {
             self.waiting.remove(name);
             self.holders.insert(name.clone());
             return Turn::Granted;
@@ -63,7 +67,7 @@ impl Rollout {
     }
 
     /// A change went well or badly. Whether the rollout stops with this.
-    pub fn went(&mut self, result: RolloutResult, declared: &Declared) -> bool {
+    pub fn went(&mut self, result: RolloutResult) -> bool {
         match result {
             RolloutResult::Succeeded => {
                 self.failures = 0;
@@ -71,7 +75,7 @@ impl Rollout {
             }
             RolloutResult::Failed => {
                 self.failures += 1;
-                let stops = !self.stopped && self.failures >= declared.stop_after_failures();
+                let stops = !self.stopped && self.failures >= self.stop_after;
                 self.stopped |= stops;
                 stops
             }
@@ -85,11 +89,11 @@ impl Rollout {
     }
 
     /// Those who may have a turn now, if they still need one.
-    pub fn next(&self, declared: &Declared) -> Vec<ObjectName> {
+    pub fn next(&self) -> Vec<ObjectName> {
         if self.stopped {
             return Vec::new();
         }
-        let free = (declared.max_concurrent() as usize).saturating_sub(self.holders.len());
+        let free = self.most.saturating_sub(self.holders.len());
         self.waiting.iter().take(free).cloned().collect()
     }
 

@@ -185,7 +185,7 @@ impl Inner {
             event_type,
             timeout,
         } = exchange;
-        let is_allowed = |url: &url::Url| program.allows(url);
+        let is_allowed = |url: &url::Url| program.hosts.check(url).is_ok();
         self.caller
             .call(Call {
                 method: &outgoing.method,

@@ -230,22 +230,10 @@ impl State {
 
     /// Wakes those who may have a turn in a rollout now.
     pub fn pass_turns(&mut self, event_type: &ObjectName, now: Timestamp) {
-        let Some(rollout) = self.rollouts.get(event_type) else {
-            return;
-        };
-        let next: Vec<ObjectName> = self
-            .keys_of(event_type)
-            .map(|desired| rollout.next(&desired.inputs.subscription.rollout))
-            .unwrap_or_default();
-        for name in next {
+        let next = self.rollouts.get(event_type).map(Rollout::next);
+        for name in next.unwrap_or_default() {
             self.schedule(&name, now);
         }
-    }
-
-    fn keys_of(&self, event_type: &ObjectName) -> Option<&Arc<Desired>> {
-        let rollout = self.rollouts.get(event_type)?;
-        let any = rollout.anybody()?;
-        self.keys.get(any)?.desired.as_ref()
     }
 
     /// Queues a subscription for a place.
