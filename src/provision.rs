@@ -11,23 +11,28 @@
 //! read back.
 
 mod answer;
+mod entries;
 mod hosts;
 mod inputs;
 mod known;
 mod mask;
 mod name;
 mod outcome;
+pub mod plan;
 mod program;
-mod record;
+pub mod record;
 mod render;
+mod status;
 mod variables;
 
 pub use answer::{AccessToken, Answer};
+pub use entries::entries;
 pub use inputs::{CustomerInputs, Desired, Fields, Inputs, WebhookFields};
 pub use known::Known;
 pub use mask::{Masker, is_named_like_a_secret, without_token};
 pub use name::subscription_name;
 pub use outcome::{Findings, Outcome, RequestKind};
 pub use program::{Program, RenderError, Surroundings, has_own_uri};
-pub use record::Record;
-pub use render::{CredentialsRequest, Outgoing};
+pub use record::{Record, Registration};
+pub use render::{CredentialsRequest, Outgoing, masker};
+pub use status::{keep_transitions, status};
