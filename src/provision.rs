@@ -38,5 +38,5 @@ pub use name::subscription_name;
 pub use outcome::{Findings, Outcome, RequestKind};
 pub use program::{Program, RenderError, Surroundings, has_own_uri};
 pub use record::{Record, Registration};
-pub use render::{CredentialsRequest, Outgoing};
+pub use render::{CredentialsRequest, Outgoing, masker};
 pub use status::{keep_transitions, status};

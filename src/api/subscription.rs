@@ -82,20 +82,6 @@ impl Subscription {
             _ => Change::Overlap,
         })
     }
-
-    /// `lookup.onFound`: by default `Replace` where the signing secret is only in the answer to the request or in a
-    /// handshake, because neither comes again, else `Adopt`.
-    #[must_use]
-    pub fn on_found(&self) -> OnFound {
-        let lost = self.signing_secret.as_ref().is_some_and(|secret| {
-            secret.from_response.is_some() || secret.from_handshake.is_some()
-        });
-        let written = self.lookup.as_ref().and_then(|lookup| lookup.on_found);
-        written.unwrap_or(match lost {
-            true => OnFound::Replace,
-            false => OnFound::Adopt,
-        })
-    }
 }
 
 /// What a changed request means for the registrations there are.

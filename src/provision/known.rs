@@ -17,6 +17,8 @@ pub struct Known<'a> {
     pub number: u32,
     /// Its webhook URI, whole; `None` where it has none of its own.
     pub webhook_uri: Option<&'a str>,
+    /// `globalWebhookUri` as the app was told it; `None`: as it is now.
+    pub global_webhook_uri: Option<&'a str>,
     /// The id of the attempt that makes or made it.
     pub attempt_id: &'a str,
     /// Its signing secret, once there is one.
@@ -36,6 +38,7 @@ impl<'a> From<&'a Registration> for Known<'a> {
         Self {
             number: registration.number,
             webhook_uri: registration.webhook_uri.as_deref(),
+            global_webhook_uri: registration.global_webhook_uri.as_deref(),
             attempt_id: &registration.attempt.id,
             signing_secret: registration.signing_secret.as_ref(),
             steps: &registration.steps,

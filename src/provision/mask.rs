@@ -5,7 +5,7 @@
 //! each usual encoding, and whatever is named like a secret is replaced. That is done before
 //! anything is cut, so that no part of a secret stays behind.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
 
 use base64::Engine as _;
@@ -88,14 +88,24 @@ impl Masker {
             Value::Array(elements) => elements.iter().map(|one| self.json(one)).collect(),
             Value::Object(members) => members
                 .iter()
-                .map(|(name, value)| {
-                    let value = match is_named_like_a_secret(name) && !value.is_null() {
-                        true => Value::from(MASK),
-                        false => self.json(value),
-                    };
-                    (self.text(name), value)
-                })
+                .map(|(name, value)| (self.text(name), self.member(name, value)))
                 .collect(),
+        }
+    }
+
+    /// Values by name, each as [`Self::json`] shows a member.
+    #[must_use]
+    pub fn members(&self, members: &BTreeMap<String, Value>) -> BTreeMap<String, Value> {
+        members
+            .iter()
+            .map(|(name, value)| (name.clone(), self.member(name, value)))
+            .collect()
+    }
+
+    fn member(&self, name: &str, value: &Value) -> Value {
+        match is_named_like_a_secret(name) && !value.is_null() {
+            true => Value::from(MASK),
+            false => self.json(value),
         }
     }
 

@@ -204,11 +204,6 @@ impl SecretPaths {
             references.mentions(&path)
         })
     }
-
-    /// Whether exactly this is sensitive.
-    pub fn contains(&self, path: &[&str]) -> bool {
-        self.0.iter().any(|other| other == path)
-    }
 }
 
 /// Why a request cannot be made. Holds nothing of the values.

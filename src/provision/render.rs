@@ -1,7 +1,6 @@
 //! From a compiled request and the values of a moment to what is sent, to how that is shown, and to
 //! what tells a changed request from the same one.
 
-use std::collections::BTreeMap;
 use std::fmt;
 
 use aws_lc_rs::digest::{Context, SHA256};
@@ -186,38 +185,6 @@ impl Program {
         hash.finish()
     }
 
-    /// What replaces everything that is known to be secret of a registration.
-    #[must_use]
-    pub fn masker(
-        &self,
-        inputs: &Inputs,
-        known: Option<&Known<'_>>,
-        access_token: Option<&Sensitive>,
-    ) -> Masker {
-        Masker::new(known_secrets(inputs, known, access_token))
-    }
-
-    /// `subscription.values` as a status shows them: what is sensitive by its origin, by its name or
-    /// because it holds a known secret is replaced.
-    #[must_use]
-    pub fn shown_values(
-        &self,
-        inputs: &Inputs,
-        known: &Known<'_>,
-        access_token: Option<&Sensitive>,
-    ) -> BTreeMap<String, serde_json::Value> {
-        let paths = self.secret_paths(inputs);
-        let masker = self.masker(inputs, Some(known), access_token);
-        let shown = known.values.iter().map(|(name, value)| {
-            let value = match paths.contains(&["subscription", "values", name]) {
-                true => MASK.into(),
-                false => masker.json(value),
-            };
-            (name.clone(), value)
-        });
-        shown.collect()
-    }
-
     fn outgoing(
         &self,
         request: &Request,
@@ -258,6 +225,12 @@ impl Program {
     }
 }
 
+/// What replaces everything that is known to be secret of a registration.
+#[must_use]
+pub fn masker(inputs: &Inputs, known: &Known<'_>, access_token: Option<&Sensitive>) -> Masker {
+    Masker::new(known_secrets(inputs, Some(known), access_token))
+}
+
 /// The secrets that are known of a registration, and the tokens of its URIs.
 pub(super) fn known_secrets<'a>(
     inputs: &'a Inputs,
@@ -275,6 +248,7 @@ pub(super) fn known_secrets<'a>(
         .collect();
     let uris = [
         known.and_then(|known| known.webhook_uri),
+        known.and_then(|known| known.global_webhook_uri),
         inputs.global_webhook_path.as_deref(),
     ];
     secrets.extend(uris.into_iter().flatten().filter_map(token).map(str::as_bytes));

@@ -9,7 +9,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
 use super::plan::{Turn, expiring_soon_at, is_of, is_readdressed, needs_turn};
 use super::record::{Phase, Record, Registration, Trouble, TroubleKind};
-use super::{Desired, Inputs};
+use super::{Desired, Inputs, masker};
 use crate::api::condition::{RECONCILING, STALLED, SUBSCRIBED, reason};
 use crate::api::{
     RegistrationAttempt, RegistrationStatus, SubscriptionState, UpstreamSubscriptionStatus,
@@ -56,7 +56,7 @@ pub fn status(
             .registrations
             .iter()
             .filter(|it| it.since.is_some() || it.id.is_some())
-            .map(shown)
+            .map(|it| shown(&record.inputs, it))
             .collect(),
         webhook_uri: newest.and_then(|newest| shown_uri(&record.inputs, newest)),
         request: newest.and_then(|newest| newest.request.clone()),
@@ -306,15 +306,17 @@ fn orphan(orphan: &super::record::Orphan) -> String {
     }
 }
 
-fn shown(registration: &Registration) -> RegistrationStatus {
+/// What an app calls a registration, and what was kept of its answers, may hold what is sensitive.
+fn shown(inputs: &Inputs, registration: &Registration) -> RegistrationStatus {
+    let masker = masker(inputs, &registration.into(), None);
     let text = |time: Option<Timestamp>| time.map(|time| time.to_string());
     RegistrationStatus {
         number: registration.number,
-        id: registration.id.clone(),
+        id: registration.id.as_deref().map(|id| masker.text(id)),
         since: text(registration.since),
         expires_at: text(registration.expires_at),
         renew_at: text(registration.renew_at),
-        values: registration.values.clone(),
+        values: masker.members(&registration.values),
     }
 }
 

@@ -425,10 +425,15 @@ impl Variables for Values<'_> {
                 Some(uri) => self.uri(uri.to_owned()),
                 None => return Err(UNKNOWN("the registration has no webhook URI of its own")),
             },
-            "globalWebhookUri" => match &self.inputs.global_webhook_path {
-                Some(path) => self.uri(format!("{}{path}", self.inputs.public_url)),
-                None => return Err(UNKNOWN("the type has no global webhook")),
-            },
+            "globalWebhookUri" if self.compared() => self.uri(String::new()),
+            "globalWebhookUri" => {
+                let told = self.known.and_then(|known| known.global_webhook_uri);
+                match (told, &self.inputs.global_webhook_path) {
+                    (Some(uri), _) => self.uri(uri.to_owned()),
+                    (None, Some(path)) => self.uri(format!("{}{path}", self.inputs.public_url)),
+                    (None, None) => return Err(UNKNOWN("the type has no global webhook")),
+                }
+            }
             "signingSecret" if self.compared() => Value::text(MASK),
             "signingSecret" => {
                 let field = signing_field(self.inputs);

@@ -46,7 +46,7 @@ pub(super) fn build(
         surroundings,
         program.as_ref(),
     );
-    let problems = compiler.into_problems();
+    let (problems, _) = compiler.into_found();
     let wrong = problems.iter().any(Problem::is_error);
     (program.filter(|_| !wrong), problems)
 }

@@ -94,9 +94,10 @@ pub(super) fn check(
     let own_uri = has_own_uri(subscription);
     signing_secret(compiler, path, subscription, surroundings);
     step_names(compiler, path, subscription);
-    if let Some(lookup) = program.and_then(|program| program.lookup.as_ref())
+    if let Some(spec) = &subscription.lookup
+        && let Some(lookup) = program.and_then(|program| program.lookup.as_ref())
         && !own_uri
-        && subscription.on_found() == OnFound::Adopt
+        && spec.on_found == Some(OnFound::Adopt)
         && !surroundings.global
         && !tells_apart(&lookup.id)
     {
