@@ -88,10 +88,7 @@ impl Program {
         };
         let (outcome, secrets) = match kind {
             RequestKind::Lookup(page) => match &self.lookup {
-                Some(lookup) => (
-                    reader.lookup(lookup, page.as_deref()),
-                    Declared::default(),
-                ),
+                Some(lookup) => (reader.lookup(lookup, page.as_deref()), Declared::default()),
                 None => (undeclared(), Declared::default()),
             },
             _ => match self.exchange(kind) {
@@ -160,8 +157,9 @@ impl Program {
                 answer.status
             )));
         }
-        let token = secret(&credentials.access_token, &values)
-            .map_err(|error| not_sent(format!("failed to read credentials.accessToken: {error}")))?;
+        let token = secret(&credentials.access_token, &values).map_err(|error| {
+            not_sent(format!("failed to read credentials.accessToken: {error}"))
+        })?;
         let lifetime = match &credentials.expires_in {
             None => DEFAULT_TOKEN_LIFETIME,
             Some(expression) => duration(expression, &values).map_err(|error| {

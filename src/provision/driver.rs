@@ -22,6 +22,9 @@ mod tokens;
 mod view;
 mod work;
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -43,7 +46,8 @@ use super::{Desired, Record};
 use crate::event::ObjectName;
 use metrics::Metrics;
 use programs::Programs;
-use state::{Key, State, Stage, Step, place};
+use queues::Place;
+use state::{Key, Stage, State, Step, place};
 use tokens::Tokens;
 
 /// How many due subscriptions are looked at before others may do something in between.
@@ -253,6 +257,9 @@ impl Inner {
         let now = self.now();
         let mut guard = self.lock();
         let state = &mut *guard;
+        // Looked at once in the beginning, also where nothing is wanted; and once it is known what is.
+        let is_first = !state.is_applied || (is_complete && !state.is_complete);
+        state.is_applied = true;
         state.is_complete |= is_complete;
         let mut wanted: HashMap<ObjectName, Arc<Desired>> = desired
             .into_iter()
@@ -272,8 +279,7 @@ impl Inner {
             {
                 edited.insert(new.inputs.event_type.clone());
             }
-            // Looked at once in the beginning, also where nothing is wanted of it.
-            if key.desired != desired || key.held != is_held || key.due.is_none() {
+            if is_first || key.desired != desired || key.held != is_held {
                 changed.push(name.clone());
             }
             if let (Some(desired), Some(record)) = (&desired, &mut key.record) {
@@ -353,7 +359,12 @@ impl Inner {
         for event in shown {
             self.tell(event);
         }
-        Some(due.into_iter().chain(unpaused).min().unwrap_or(LONGEST_SLEEP))
+        Some(
+            due.into_iter()
+                .chain(unpaused)
+                .min()
+                .unwrap_or(LONGEST_SLEEP),
+        )
     }
 
     /// Looks at one subscription: it rests, or waits for a place.
@@ -367,7 +378,7 @@ impl Inner {
                 return self.rested(state, name, now);
             }
             Step::Drop => return self.dropped(state, name),
-            Step::Forget | Step::CatchUp => state.queue(name, state::Place::Local),
+            Step::Forget | Step::CatchUp => state.queue(name, Place::Local),
             Step::Store(_, ahead) => self.queue(state, name, ahead.as_ref(), now),
             Step::Send(ahead, _) => self.queue(state, name, Some(&ahead), now),
         }

@@ -150,7 +150,9 @@ impl Masker {
 
 /// A name, what makes it one, and its value. Neither overlaps another, so one pass finds all.
 static NAMED: LazyLock<Regex> = LazyLock::new(|| {
-    pattern(r#"(?P<name>[A-Za-z0-9_.\[\]-]+)(?P<sign>\\?["']?\s*(?:[=:]|%3[Dd]|>)\s*\\?["']?)[^\s"'&<>,;}\\]+"#)
+    pattern(
+        r#"(?P<name>[A-Za-z0-9_.\[\]-]+)(?P<sign>\\?["']?\s*(?:[=:]|%3[Dd]|>)\s*\\?["']?)[^\s"'&<>,;}\\]+"#,
+    )
 });
 
 /// Credentials behind the name of their scheme.
@@ -158,7 +160,10 @@ static SCHEME: LazyLock<Regex> =
     LazyLock::new(|| pattern(r"(?i)\b(?P<scheme>bearer|basic)\s+[a-z0-9._~+/=-]{4,}"));
 
 /// The patterns are constants and tests use both, so none fails to compile.
-#[expect(clippy::expect_used, reason = "the pattern is a constant that tests use")]
+#[expect(
+    clippy::expect_used,
+    reason = "the pattern is a constant that tests use"
+)]
 fn pattern(source: &str) -> Regex {
     Regex::new(source).expect("a constant pattern compiles")
 }
@@ -168,11 +173,31 @@ fn pattern(source: &str) -> Regex {
 pub fn is_named_like_a_secret(name: &str) -> bool {
     // Whole words, so that neither `monkey` nor `keyword` is one; and what is written as one word.
     const WORDS: [&str; 16] = [
-        "key", "keys", "auth", "authorization", "cookie", "cookies", "credential", "credentials",
-        "pwd", "pass", "bearer", "session", "jwt", "csrf", "signature", "otp",
+        "key",
+        "keys",
+        "auth",
+        "authorization",
+        "cookie",
+        "cookies",
+        "credential",
+        "credentials",
+        "pwd",
+        "pass",
+        "bearer",
+        "session",
+        "jwt",
+        "csrf",
+        "signature",
+        "otp",
     ];
     const PARTS: [&str; 7] = [
-        "token", "secret", "password", "passwd", "passphrase", "apikey", "authorization",
+        "token",
+        "secret",
+        "password",
+        "passwd",
+        "passphrase",
+        "apikey",
+        "authorization",
     ];
     let lower = name.to_ascii_lowercase();
     PARTS.iter().any(|part| lower.contains(part))
@@ -324,7 +349,11 @@ fn lower_percent(text: &str) -> String {
                 digits = 2;
                 return c;
             }
-            let c = if digits > 0 { c.to_ascii_lowercase() } else { c };
+            let c = if digits > 0 {
+                c.to_ascii_lowercase()
+            } else {
+                c
+            };
             digits = i32::max(digits - 1, 0);
             c
         })

@@ -104,7 +104,10 @@ impl Names<'_> {
                  customers",
             );
         }
-        fields_of("customer", [scalar("id"), Member::new("fields", Shape::Any)])
+        fields_of(
+            "customer",
+            [scalar("id"), Member::new("fields", Shape::Any)],
+        )
     }
 
     fn webhook_uri(&self, place: Place) -> Member {
@@ -516,6 +519,7 @@ fn key(name: &str) -> Key<'_> {
 
 /// The names are those of a map, so each is there once.
 fn map<'a>(entries: impl IntoIterator<Item = (Key<'a>, Value<'a>)>) -> Value<'a> {
-    Entries::new(entries.into_iter().collect())
-        .map_or(Value::Null, |entries| Value::Map(Map::Shared(Rc::new(entries))))
+    Entries::new(entries.into_iter().collect()).map_or(Value::Null, |entries| {
+        Value::Map(Map::Shared(Rc::new(entries)))
+    })
 }

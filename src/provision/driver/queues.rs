@@ -39,13 +39,19 @@ pub(super) struct Queues {
 impl Queues {
     /// Somebody waits for a place.
     pub fn push(&mut self, place: Place, name: ObjectName) {
-        self.waiting.entry(place.clone()).or_default().push_back(name);
+        self.waiting
+            .entry(place.clone())
+            .or_default()
+            .push_back(name);
         self.make_ready(place);
     }
 
     /// Somebody whose work cannot go on waits again, before all others.
     pub fn push_first(&mut self, place: Place, name: ObjectName) {
-        self.waiting.entry(place.clone()).or_default().push_front(name);
+        self.waiting
+            .entry(place.clone())
+            .or_default()
+            .push_front(name);
         self.make_ready(place);
     }
 

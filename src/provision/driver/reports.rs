@@ -78,12 +78,7 @@ impl Reports for Driver {
 }
 
 impl Inner {
-    async fn captured(
-        &self,
-        name: &ObjectName,
-        number: u32,
-        captured: &Captured,
-    ) -> CaptureAnswer {
+    async fn captured(&self, name: &ObjectName, number: u32, captured: &Captured) -> CaptureAnswer {
         let Some(writing) = self.writing(name) else {
             return CaptureAnswer::Unavailable;
         };

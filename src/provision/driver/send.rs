@@ -29,12 +29,19 @@ pub(super) struct Exchange<'a> {
     pub timeout: Duration,
 }
 
-/// What is needed before a request can go.
-pub(super) enum Ready {
-    /// It can go, or fail without going.
-    Go(Result<Option<Token>, Outcome>, Option<HostName>),
-    /// A host is paused: until then.
-    Paused(HostName, tokio::time::Instant),
+/// What a request needs before it can go.
+pub(super) struct Prepared {
+    /// The token, or the outcome of a request that cannot have one.
+    pub token: Result<Option<Token>, Outcome>,
+    /// A place among the requests to its host; `None` where no request can be made.
+    pub permit: Option<Permit>,
+}
+
+impl Prepared {
+    /// Whether this is what a request to the host needs.
+    pub fn is_for(&self, host: Option<&HostName>) -> bool {
+        self.token.is_err() || self.permit.as_ref().map(Permit::host) == host
+    }
 }
 
 impl Ahead {
@@ -87,28 +94,43 @@ fn not_sent(error: impl Into<String>) -> (Outcome, Shown) {
 }
 
 impl Inner {
-    /// The token and the host of a request, before a place among those to the host is taken.
-    pub(super) async fn ready(&self, ahead: &Ahead) -> Ready {
-        let Ok(program) = &ahead.program else {
-            return Ready::Go(Ok(None), None);
+    /// Waits for the token that a request needs, then for a place among those to its host.
+    ///
+    /// # Errors
+    /// The host that is paused, if one is.
+    pub(super) async fn prepare(&self, ahead: &Ahead) -> Result<Prepared, HostName> {
+        let inputs = &ahead.record.inputs;
+        let token = match &ahead.program {
+            Ok(program) => match self.token(program, inputs).await {
+                Ok(token) => Ok(token),
+                Err(NoToken::Outcome(outcome)) => Err(outcome),
+                Err(NoToken::Paused(host)) => return Err(host),
+            },
+            Err(_) => Ok(None),
         };
-        let token = match self.token(program, &ahead.record.inputs).await {
-            Ok(token) => Ok(token),
-            Err(NoToken::Outcome(outcome)) => Err(outcome),
-            Err(NoToken::Paused(host, until)) => return Ready::Paused(host, until),
+        let host = match &token {
+            Ok(_) => ahead.host(self.now()),
+            Err(_) => None,
         };
-        let host = if token.is_ok() { ahead.host(self.now()) } else { None };
-        Ready::Go(token, host)
+        let permit = match host {
+            Some(host) => {
+                let limits = &inputs.subscription.limits;
+                self.hosts.know(&host, &inputs.event_type, limits);
+                Some(self.hosts.permit(&host).await.map_err(|_| host)?)
+            }
+            None => None,
+        };
+        Ok(Prepared { token, permit })
     }
 
     /// Sends a request, once, and reads its answer.
     pub(super) async fn send(
         &self,
         ahead: &Ahead,
-        token: Result<Option<Token>, Outcome>,
+        prepared: Prepared,
         deadline: Timestamp,
-        permit: Option<Permit>,
     ) -> (Outcome, Shown) {
+        let Prepared { token, permit } = prepared;
         let token = match token {
             Ok(token) => token,
             Err(outcome) => return (outcome, Shown::default()),

@@ -32,6 +32,8 @@ pub(super) struct State {
     pub unreadable: BTreeMap<String, String>,
     /// Whether the list of wishes was complete once, so that what is not on it is not wanted.
     pub is_complete: bool,
+    /// Whether there was a list of wishes at all.
+    pub is_applied: bool,
     pub is_draining: bool,
 }
 

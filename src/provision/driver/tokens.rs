@@ -49,8 +49,8 @@ pub(super) struct Token {
 pub(super) enum NoToken {
     /// The outcome of the request that it was for.
     Outcome(Outcome),
-    /// The host that gives tokens is paused, until then.
-    Paused(HostName, Instant),
+    /// The host that gives tokens is paused.
+    Paused(HostName),
 }
 
 impl Tokens {
@@ -60,7 +60,11 @@ impl Tokens {
         if let Some(slot) = slot {
             let mut state = slot.state.lock().await;
             // Not one that another obtained meanwhile.
-            if state.token.as_ref().is_some_and(|known| known.token == token.value) {
+            if state
+                .token
+                .as_ref()
+                .is_some_and(|known| known.token == token.value)
+            {
                 state.token = None;
             }
         }
@@ -123,7 +127,7 @@ impl Inner {
         let limits = &inputs.subscription.limits;
         self.hosts.know(&host, &inputs.event_type, limits);
         let permit = self.hosts.permit(&host).await;
-        let permit = permit.map_err(|until| NoToken::Paused(host, until))?;
+        let permit = permit.map_err(|_| NoToken::Paused(host))?;
         let result = self
             .exchange(Exchange {
                 outgoing: &outgoing,

@@ -161,7 +161,9 @@ fn view(state: &State, name: &ObjectName, key: &Key, now: Timestamp) -> Option<V
         customer: customer.map(|customer| (customer.name.clone(), customer.id.clone())),
         object,
         webhook_uri,
-        orphans: record.map(|record| record.orphans.clone()).unwrap_or_default(),
+        orphans: record
+            .map(|record| record.orphans.clone())
+            .unwrap_or_default(),
         is_wanted: wish.is_some(),
     })
 }
@@ -178,7 +180,9 @@ fn hash_of(view: &View) -> u64 {
     }
     let mut hasher = DefaultHasher::new();
     // Texts and numbers always have a form in JSON.
-    serde_json::to_string(&status).unwrap_or_default().hash(&mut hasher);
+    serde_json::to_string(&status)
+        .unwrap_or_default()
+        .hash(&mut hasher);
     view.is_wanted.hash(&mut hasher);
     hasher.finish()
 }

@@ -5,17 +5,18 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::send::{Ahead, Ready};
-use super::state::{Key, Place, Stage, State, Step};
+use super::queues::Place;
+use super::send::Prepared;
+use super::state::{Key, Stage, State, Step};
 use super::view::Told;
 use super::{Inner, Record};
 use crate::configuration::{RegistrationChange, RegistrationEntry};
 use crate::event::ObjectName;
+use crate::provision::RequestKind;
 use crate::provision::entries;
-use crate::provision::limits::{HostName, Permit};
+use crate::provision::limits::HostName;
 use crate::provision::plan::{opened, rollout_result, settle};
 use crate::provision::store::NotPublished;
-use crate::provision::RequestKind;
 
 /// The first and the longest wait before something is stored or made live again that could not be.
 const FIRST_RETRY: Duration = Duration::from_secs(1);
@@ -72,7 +73,7 @@ impl Inner {
 
     /// Goes on until it has to wait.
     async fn go(&self, name: &ObjectName) -> End {
-        let mut permit: Option<Permit> = None;
+        let mut prepared: Option<Prepared> = None;
         for _ in 0..MOST_STEPS {
             let Some(writing) = self.writing(name) else {
                 return End::Gone;
@@ -86,6 +87,20 @@ impl Inner {
                 }
                 state.step(name, now, &(self.seeds)(), &self.programs)
             };
+            // A place is taken before the intent is stored, because its time runs from then. Reports
+            // of the gateway need not wait meanwhile.
+            if let Step::Store(_, Some(ahead)) | Step::Send(ahead, _) = &step {
+                let host = ahead.host(now);
+                if !prepared.as_ref().is_some_and(|it| it.is_for(host.as_ref())) {
+                    drop(written);
+                    drop(prepared.take());
+                    match self.prepare(ahead).await {
+                        Ok(ready) => prepared = Some(ready),
+                        Err(host) => return End::Paused(host),
+                    }
+                    continue;
+                }
+            }
             match step {
                 Step::Rest(until) => return End::Rest(until),
                 Step::Drop => return End::Gone,
@@ -99,28 +114,14 @@ impl Inner {
                         return End::NotKept;
                     }
                 }
-                Step::Store(next, ahead) => {
-                    // A place is taken before the intent is stored, because its time runs from then.
-                    if let Some(ahead) = &ahead {
-                        match self.place(ahead, &mut permit, now).await {
-                            Placed::Here => {}
-                            Placed::Waited => continue,
-                            Placed::Paused(host) => return End::Paused(host),
-                        }
-                    }
+                Step::Store(next, _) => {
                     if self.keep(name, *next).await.is_err() {
                         return End::NotKept;
                     }
                 }
                 Step::Send(ahead, deadline) => {
-                    match self.place(&ahead, &mut permit, now).await {
-                        Placed::Here => {}
-                        Placed::Waited => continue,
-                        Placed::Paused(host) => return End::Paused(host),
-                    }
-                    let token = match self.ready(&ahead).await {
-                        Ready::Go(token, _) => token,
-                        Ready::Paused(host, _) => return End::Paused(host),
+                    let Some(prepared) = prepared.take() else {
+                        return End::Enough;
                     };
                     if ahead.kind == RequestKind::Subscribe
                         && let Some(key) = self.lock().keys.get_mut(name)
@@ -129,8 +130,7 @@ impl Inner {
                     }
                     // Handshakes and notices may come in while the request is open.
                     drop(written);
-                    let permit = permit.take();
-                    let (outcome, shown) = self.send(&ahead, token, deadline, permit).await;
+                    let (outcome, shown) = self.send(&ahead, prepared, deadline).await;
                     self.metrics.request(&ahead.kind, &outcome);
                     let written = match self.writing(name) {
                         Some(writing) => writing.lock_owned().await,
@@ -147,8 +147,7 @@ impl Inner {
                             return End::Gone;
                         };
                         let now = self.now();
-                        let settled =
-                            settle(&latest, number, kind, &outcome, shown, now, jitter);
+                        let settled = settle(&latest, number, kind, &outcome, shown, now, jitter);
                         if settled.is_stored_like(&latest) {
                             // Nothing to store, but something to go on from.
                             key.replace(settled);
@@ -167,31 +166,6 @@ impl Inner {
             }
         }
         End::Enough
-    }
-
-    /// Sees to it that there is a permit for the host of the request that comes next.
-    async fn place(&self, ahead: &Ahead, permit: &mut Option<Permit>, now: Timestamp) -> Placed {
-        let known = ahead.host(now);
-        if known.is_none() || permit.as_ref().map(Permit::host) == known.as_ref() {
-            return Placed::Here;
-        }
-        *permit = None;
-        // The token first: it may take its time.
-        let host = match self.ready(ahead).await {
-            Ready::Go(_, Some(host)) => host,
-            Ready::Go(_, None) => return Placed::Here,
-            Ready::Paused(host, _) => return Placed::Paused(host),
-        };
-        let inputs = &ahead.record.inputs;
-        self.hosts
-            .know(&host, &inputs.event_type, &inputs.subscription.limits);
-        match self.hosts.permit(&host).await {
-            Ok(taken) => {
-                *permit = Some(taken);
-                Placed::Waited
-            }
-            Err(_) => Placed::Paused(host),
-        }
     }
 
     /// Stores what could not be stored, and makes live what could not be made live.
@@ -365,16 +339,6 @@ impl Inner {
         let state = self.lock();
         state.keys.get(name).map(|key| Arc::clone(&key.writing))
     }
-}
-
-/// Whether there is a permit for the next request.
-enum Placed {
-    /// There is, or none is needed.
-    Here,
-    /// There is now; meanwhile something may have changed.
-    Waited,
-    /// The host is paused.
-    Paused(HostName),
 }
 
 impl State {

@@ -167,7 +167,9 @@ async fn hosts_of_which_nothing_is_to_be_remembered_are_forgotten() {
         let host = HostName::of(&Url::parse(&format!("https://c{number}.example/")).unwrap());
         hosts.know(&host, &name("contacts"), &limits(1, 1));
         let permit = hosts.permit(&host).await;
-        permit.unwrap_or_else(|_| panic!("paused")).done(Health::Good);
+        permit
+            .unwrap_or_else(|_| panic!("paused"))
+            .done(Health::Good);
         advance(Duration::from_secs(2)).await;
     }
     assert!(
