@@ -6,6 +6,7 @@
 
 mod build;
 mod checks;
+mod trial;
 
 use std::sync::Arc;
 
