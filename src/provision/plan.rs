@@ -33,6 +33,9 @@ mod rollout;
 mod rules;
 mod settle;
 
+#[cfg(test)]
+mod tests;
+
 use jiff::Timestamp;
 
 pub(super) use removing::REMEMBERED;
