@@ -88,11 +88,11 @@ impl App {
         };
         // Neighbours whose URIs begin like ours, end like ours, or are ours but for a character.
         for uri in [
-            "https://hooks.example/h/t/1x",
-            "https://hooks.example/h/t/11",
-            "https://hooks.example/h/t",
-            "https://hooks.example/h/t/1?x=/h/t/1",
-            "https://hooks.example.evil/h/t/1",
+            "https://hooks.example/h/t0/1x",
+            "https://hooks.example/h/t/1",
+            "https://hooks.example/h/t0",
+            "https://hooks.example/h/t0/1?x=/h/t0/1",
+            "https://hooks.example.evil/h/t0/1",
         ] {
             app.insert(uri, "somebody", now, |at_app| at_app.number = None);
         }
@@ -168,6 +168,10 @@ impl App {
             RequestKind::Subscribe => self.subscribe(request, now, handshake),
             RequestKind::Lookup(page) => self.list(request, page.as_deref(), now),
             RequestKind::Renew => self.renew(request, now),
+            RequestKind::FollowUp(_) if self.rules.sets_url => match self.ours(now).next() {
+                Some(_) => Outcome::Succeeded(Findings::default()),
+                None => refused("404"),
+            },
             RequestKind::FollowUp(_) => match self.live(request.id.as_deref(), now) {
                 Some(_) => Outcome::Succeeded(Findings::default()),
                 None => refused("404"),

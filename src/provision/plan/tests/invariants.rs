@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use super::app::AtApp;
 use super::world::World;
 use crate::configuration::RegistrationState;
-use crate::provision::record::{Departure, Orphan, Phase, Registration};
+use crate::provision::record::{Departure, Orphan, Registration};
 use crate::provision::{Record, entries};
 
 /// What is remembered from step to step.
@@ -86,21 +86,36 @@ fn at_most_one(world: &World) {
             .as_ref()
             .is_some_and(|leaving| leaving.why == Departure::Replaced)
     };
-    let active = |it: &Registration| it.leaving.is_none() && it.phase == Phase::Active;
     let excused = standing
         .iter()
-        .filter(|it| of(it).is_some_and(|it| stuck(it) || replaced(it)))
-        .count();
-    let taken_over = standing
+        .filter(|it| of(it).is_some_and(|it| stuck(it) || replaced(it)));
+    let rest = standing.len() - excused.count();
+    assert!(rest <= 2, "{rest} stand, and an overlap is of two");
+}
+
+/// A new one is made while no other is there, or in an overlap: beside one that works until it is
+/// taken over, or that cannot be removed.
+pub fn may_be_made(record: &Record, number: u32) {
+    let made = record
+        .registration(number)
+        .expect("what is made is in the record");
+    if made.leaving.is_some() || made.since.is_some() {
+        return;
+    }
+    for other in record
+        .registrations
         .iter()
-        .filter(|it| of(it).is_some_and(active))
-        .count();
-    let rest = standing.len() - excused;
-    assert!(taken_over <= 2, "{taken_over} are active");
-    assert!(
-        rest <= 1 + taken_over.min(1),
-        "{rest} stand outside an overlap"
-    );
+        .filter(|other| other.number != number)
+    {
+        let is_stuck = other.trouble.as_ref().is_some_and(|it| it.failures >= 3);
+        let why = other.leaving.as_ref().map(|leaving| leaving.why);
+        let is_overlap = other.is_active() || why == Some(Departure::Replaced) || is_stuck;
+        assert!(
+            is_overlap,
+            "{number} is made while {} is {:?}",
+            other.number, other.phase
+        );
+    }
 }
 
 /// What the app may call is served.
@@ -148,7 +163,10 @@ fn the_url_stays(world: &World, memory: &mut Memory) {
         has_url || !memory.had_url,
         "the app was left without its URL"
     );
-    memory.had_url |= has_url && world.is_desired;
+    // A removal that has begun is carried to its end, although it is wanted again meanwhile.
+    let stored = world.stored.iter().flat_map(|record| &record.registrations);
+    let is_removed = stored.clone().any(|it| it.leaving.is_some());
+    memory.had_url |= has_url && world.is_desired && !is_removed;
 }
 
 /// What must hold once the weather is fair, and it is wanted, and time has passed.

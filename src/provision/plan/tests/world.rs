@@ -8,6 +8,7 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 
 use super::app::{App, Arriving};
+use super::invariants::may_be_made;
 use super::scenarios::{Scenario, Wish, content, subscription};
 use crate::configuration::{CaptureAnswer, Captured, Sensitive};
 use crate::provision::plan::{
@@ -72,7 +73,6 @@ pub enum Weather {
 }
 
 pub struct World {
-    pub scenario: &'static str,
     pub knows: bool,
     pub wish: Wish,
     pub is_desired: bool,
@@ -91,17 +91,19 @@ pub struct World {
     /// How far our clock is off.
     pub skew: SignedDuration,
     pub sends: u64,
+    /// How many records there were: each has a token of its own.
+    pub records: u32,
     pub writes: u64,
     /// Stores since the last thing that came from outside.
     pub idle_writes: u32,
-    pub last: String,
+    /// What happened last, for whoever reads a failure.
+    pub trace: Vec<String>,
 }
 
 impl World {
     pub fn new(scenario: &Scenario, seed: u64) -> Self {
         let real: Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
         Self {
-            scenario: scenario.name,
             knows: scenario.knows,
             wish: Wish::of(subscription(&scenario.subscription)),
             is_desired: true,
@@ -116,9 +118,10 @@ impl World {
             real,
             skew: SignedDuration::ZERO,
             sends: 0,
+            records: 0,
             writes: 0,
             idle_writes: 0,
-            last: String::new(),
+            trace: Vec::new(),
         }
     }
 
@@ -126,12 +129,32 @@ impl World {
         self.real + self.skew
     }
 
+    pub fn tell(&mut self, what: String) {
+        self.trace.push(format!("{} {what}", self.now()));
+    }
+
+    /// How the history ended.
+    pub fn story(&self) -> String {
+        let last = &self.trace[self.trace.len().saturating_sub(40)..];
+        let stored = self.stored.as_ref().map(summary);
+        let ours: Vec<String> = self
+            .app
+            .ours(self.real)
+            .map(|it| format!("{it:?}"))
+            .collect();
+        format!(
+            "{}\nstored: {stored:?}\nat the app: {}",
+            last.join("\n"),
+            ours.join("\n")
+        )
+    }
+
     fn seeds(&mut self) -> Seeds {
         let mut secret = [0; 96];
         secret.fill_with(|| self.dice.roll().to_le_bytes()[0]);
         Seeds {
             attempt_id: format!("a{:x}", self.dice.roll()),
-            token: "t".into(),
+            token: format!("t{}", self.records),
             secret,
             jitter: self.dice.unit(),
         }
@@ -153,7 +176,10 @@ impl World {
     /// Carries out one action; says what it was.
     pub fn drive(&mut self) -> Action {
         let action = self.planned();
-        self.last = format!("{action:?}").chars().take(200).collect();
+        self.tell(match &action {
+            Action::Store(record) => format!("store {}", summary(record)),
+            other => format!("{other:?}"),
+        });
         match &action {
             Action::Store(record) => {
                 self.idle_writes += 1;
@@ -187,6 +213,7 @@ impl World {
                 assert!(self.stored.as_ref().is_some_and(|it| it.orphans.is_empty()));
                 self.record = None;
                 self.stored = None;
+                self.records += 1;
             }
             Action::Nothing => assert!(self.record.is_none() && !self.is_desired),
         }
@@ -256,10 +283,11 @@ impl World {
                 Some(&stored.id),
                 "it sends what is not stored"
             );
+            may_be_made(record, number);
         }
         let request = self.arriving(number, kind);
         let fate = self.fate();
-        self.last = format!("{kind:?} of {number}: {fate:?}");
+        self.tell(format!("{kind:?} of {number}: {fate:?}"));
         let error = || "no".to_owned();
         let none = None;
         let outcome = match fate {
@@ -345,6 +373,13 @@ impl World {
 
     /// It is carried out at some time before its deadline.
     fn delay(&mut self, request: Arriving, deadline: Timestamp) {
+        if request.kind != RequestKind::Subscribe {
+            // These do the same whether they are repeated or not, if not long after.
+            if self.dice.below(2) == 0 {
+                self.arrive(&request);
+            }
+            return;
+        }
         let left = u64::try_from(deadline.duration_since(self.now()).as_secs()).unwrap_or(0);
         let at = self.real + Duration::from_secs(self.dice.below(left.max(1)));
         if self.dice.below(3) > 0 {
@@ -394,4 +429,34 @@ impl World {
         self.real = until;
         self.idle_writes = 0;
     }
+}
+
+/// The part of a record that tells what is going on.
+fn summary(record: &Record) -> String {
+    let registrations = record.registrations.iter().map(|it| {
+        format!(
+            "{}{} {:?} {:?} id {:?} hash {:?} notice {:?} failures {:?}",
+            it.number,
+            it.twin_of
+                .map(|twin| format!(" (twin of {twin})"))
+                .unwrap_or_default(),
+            it.phase,
+            it.leaving.as_ref().map(|it| it.why),
+            it.id,
+            it.request_hash,
+            it.notice,
+            it.trouble.as_ref().map(|it| it.failures),
+        )
+    });
+    let registrations: Vec<String> = registrations.collect();
+    let making = record.making.as_ref().map(|it| (it.failures, it.retry_at));
+    let orphans: Vec<_> = record
+        .orphans
+        .iter()
+        .map(|it| (it.number, it.last_number, it.id.clone()))
+        .collect();
+    format!(
+        "[{}] making {making:?} orphans {orphans:?}",
+        registrations.join("; ")
+    )
 }
