@@ -211,7 +211,7 @@ pub(super) fn needs_another(
         Some(LifecycleAction::Renew) => !by_request && is_old_enough,
         None => false,
     };
-    let has_expired = is_old_enough && registration.expires_at.is_some_and(|at| at <= now);
+    let has_expired = is_old_enough && rules::has_expired(registration, now);
     let is_recreated = !by_request && registration.renew_at.is_some_and(|at| at <= now);
     if is_told || has_expired || is_recreated {
         Some(Need::Restore)
