@@ -1,3 +1,5 @@
+mod registered;
+
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS};
 use http_body_util::BodyExt as _;
 use serde_json::{Value, json};
