@@ -75,7 +75,9 @@ pub(super) fn compile(lookup: &Lookup<'_>, verdicts: &mut Vec<Verdict>) -> Event
             provisioning.global_webhook_path.clone_from(&route);
             let annotations = kind.metadata.annotations.as_ref();
             provisioning.allow_re_registration = annotations.is_some_and(|annotations| {
-                annotations.get(ALLOW_RE_REGISTRATION).is_some_and(|value| value == "true")
+                annotations
+                    .get(ALLOW_RE_REGISTRATION)
+                    .is_some_and(|value| value == "true")
             });
             if entry.is_none() || problems.iter().any(Problem::is_error) {
                 provisioning.cannot_be_used();
