@@ -158,11 +158,14 @@ pub(super) fn list_orphan(record: &mut Record, number: u32, why: OrphanReason, n
 /// removing does not succeed. In place always, because removing could undo what is then made.
 pub(super) fn blocks_making(record: &Record) -> bool {
     let in_place = rules::is_in_place(&record.inputs.subscription);
-    record.registrations.iter().any(|registration| {
-        let failures = registration
-            .trouble
-            .as_ref()
-            .map_or(0, |trouble| trouble.failures);
-        registration.leaving.is_some() && (in_place || failures < UNBLOCKED_AFTER)
+    let mut leaving = record
+        .registrations
+        .iter()
+        .filter(|registration| registration.leaving.is_some());
+    leaving.any(|registration| {
+        let trouble = registration.trouble.as_ref();
+        let is_stuck = matches!(registration.phase, Phase::Removing { .. })
+            && trouble.is_some_and(|trouble| trouble.failures >= UNBLOCKED_AFTER);
+        in_place || !is_stuck
     })
 }

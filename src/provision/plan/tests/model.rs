@@ -1,7 +1,8 @@
 //! Random histories against model apps: whatever happens in whatever order, what must hold holds
 //! after every step, and all is well once the weather is fair again.
 //!
-//! A failure names its scenario and its seed; `TIDEGATE_MODEL_SEED=<seed>` runs that history alone.
+//! A failure names its scenario and its seed; `TIDEGATE_MODEL_SEED=<seed>` runs that history alone,
+//! `TIDEGATE_MODEL_HISTORIES=<number>` more of them for each scenario than an ordinary run.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
@@ -20,13 +21,13 @@ const STEPS: u64 = 240;
 
 #[test]
 fn whatever_happens_at_most_one_stands_none_is_lost_and_none_foreign_is_touched() {
-    let only: Option<u64> = std::env::var("TIDEGATE_MODEL_SEED")
-        .ok()
-        .and_then(|it| it.parse().ok());
+    let number = |name: &str| -> Option<u64> { std::env::var(name).ok()?.parse().ok() };
+    let only = number("TIDEGATE_MODEL_SEED");
+    let histories = number("TIDEGATE_MODEL_HISTORIES").unwrap_or(HISTORIES);
     let mut steps = 0;
     let all = scenarios();
     for (index, scenario) in all.iter().enumerate() {
-        for history in 0..HISTORIES {
+        for history in 0..histories {
             let seed = history * 1_000 + u64::try_from(index).unwrap();
             if only.is_some_and(|only| only != seed) {
                 continue;
