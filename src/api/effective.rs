@@ -198,7 +198,7 @@ fn fill_subscription(subscription: &mut Subscription) {
     if let Some(lookup) = lookup {
         fill_request(&mut lookup.request);
         lookup.settle = Some(lookup.settle());
-        lookup.on_found = on_found;
+        lookup.on_found = Some(on_found);
     }
     if let Some(renewal) = renewal {
         renewal.mode = Some(renewal.mode());
@@ -459,7 +459,7 @@ mod tests {
                 "lookup": {"request": {"url": "u"}, "id": "i"},
             }))
             .unwrap();
-            assert_eq!(subscription.on_found(), Some(expected), "{secret}");
+            assert_eq!(subscription.on_found(), expected, "{secret}");
         }
     }
 

@@ -94,19 +94,18 @@ impl Subscription {
         })
     }
 
-    /// `lookup.onFound`: by default `Replace` where only the answer to the request or a handshake tells the signing
-    /// secret, because a registration that was found would be without one, else `Adopt`. `None` without a lookup.
+    /// `lookup.onFound`: by default `Replace` where the signing secret is only in the answer to the request or in a
+    /// handshake, because neither comes again, else `Adopt`.
     #[must_use]
-    pub fn on_found(&self) -> Option<OnFound> {
-        let is_told_once = self.signing_secret.as_ref().is_some_and(|secret| {
+    pub fn on_found(&self) -> OnFound {
+        let lost = self.signing_secret.as_ref().is_some_and(|secret| {
             secret.from_response.is_some() || secret.from_handshake.is_some()
         });
-        let default = if is_told_once {
-            OnFound::Replace
-        } else {
-            OnFound::Adopt
-        };
-        Some(self.lookup.as_ref()?.on_found.unwrap_or(default))
+        let written = self.lookup.as_ref().and_then(|lookup| lookup.on_found);
+        written.unwrap_or(match lost {
+            true => OnFound::Replace,
+            false => OnFound::Adopt,
+        })
     }
 }
 
