@@ -34,13 +34,7 @@ pub struct Subscription {
     /// Hosts that requests may go to, each a name or `*.` and a domain. Needed where a URL's host is a placeholder.
     /// Default: the hosts written out in the URLs. Example: `["*.crm.example"]`
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(
-        length(max = 16),
-        inner(
-            length(max = 253),
-            regex(pattern = r"^(\*\.)?[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?$")
-        )
-    )]
+    #[schemars(schema_with = "free_form::hosts")]
     pub hosts: Vec<String>,
     /// The secret that the app signs its webhooks with, one for each registration; `signingSecret` in expressions and keys.
     /// Default: none
@@ -271,7 +265,7 @@ impl RequestDefaults {
 #[serde(rename_all = "camelCase")]
 #[schemars(extend("not" = {"anyOf": [{"required": ["body", "form"]}, {"required": ["body", "text"]}, {"required": ["form", "text"]}]}))]
 pub struct OutgoingRequest {
-    /// HTTP method. Default: POST
+    /// HTTP method, in capitals. Default: POST
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 32), regex(pattern = "^[A-Z][A-Z-]*$"))]
     pub method: Option<String>,

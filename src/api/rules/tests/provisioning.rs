@@ -173,13 +173,10 @@ fn captures_and_notices(bad: &mut impl FnMut((&'static str, Value), &str, &str))
         spec["globalWebhook"]["registration"]["renewal"] = recreated.clone();
         spec["webhook"]["lifecycle"] = notice("Renew");
     }));
-    for type_ in [subscribing, registering] {
-        bad(
-            type_(|spec| spec["webhook"]["lifecycle"] = notice("Renew")),
-            "spec",
-            "action: Renew needs renewal",
-        );
-    }
+    let words = "action: Renew needs renewal";
+    let renewing = |spec: &mut Value| spec["webhook"]["lifecycle"] = notice("Renew");
+    bad(subscribing(renewing), "spec", words);
+    bad(registering(renewing), "spec", words);
 }
 
 fn lookups_and_renewals(bad: &mut impl FnMut((&'static str, Value), &str, &str)) {
