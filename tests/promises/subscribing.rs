@@ -14,35 +14,40 @@ mod templates;
 mod thousands;
 mod world;
 
-use std::future::Future;
-use std::sync::Arc;
-
-use tokio::sync::Semaphore;
-use tokio::task::JoinSet;
+use std::collections::VecDeque;
+use std::sync::Mutex;
+use std::thread;
 
 /// Scenarios that run at the same time: each waits most of the time.
 const AT_ONCE: usize = 8;
 
-/// Runs scenarios at the same time; tells which of them failed.
-async fn all_of<F: Future<Output = ()> + Send + 'static>(
-    scenarios: impl IntoIterator<Item = (String, F)>,
-) {
-    let turns = Arc::new(Semaphore::new(AT_ONCE));
-    let mut running = JoinSet::new();
-    let mut names = std::collections::BTreeMap::new();
-    for (name, scenario) in scenarios {
-        let turns = Arc::clone(&turns);
-        let handle = running.spawn(async move {
-            let _turn = turns.acquire().await.unwrap();
-            scenario.await;
-        });
-        names.insert(handle.id(), name);
-    }
-    let mut failed = Vec::new();
-    while let Some(ended) = running.join_next_with_id().await {
-        if let Err(error) = ended {
-            failed.push(format!("{}: {error}", names[&error.id()]));
+/// Runs scenarios at the same time, each in a thread of its own; tells which of them failed.
+fn all_of<S, F>(scenarios: impl IntoIterator<Item = (String, S)>)
+where
+    S: FnOnce() -> F + Send + 'static,
+    F: Future<Output = ()>,
+{
+    let waiting: Mutex<VecDeque<(String, S)>> = Mutex::new(scenarios.into_iter().collect());
+    let failed: Mutex<Vec<String>> = Mutex::default();
+    let next = || waiting.lock().unwrap().pop_front();
+    thread::scope(|scope| {
+        for _ in 0..AT_ONCE {
+            scope.spawn(|| {
+                while let Some((name, scenario)) = next() {
+                    // A panic names the thread that it was in.
+                    let thread = thread::Builder::new().name(name.clone());
+                    let run = || {
+                        let runtime = tokio::runtime::Builder::new_current_thread();
+                        let runtime = { runtime }.enable_all().build().unwrap();
+                        runtime.block_on(scenario());
+                    };
+                    if thread.spawn(run).unwrap().join().is_err() {
+                        failed.lock().unwrap().push(name);
+                    }
+                }
+            });
         }
-    }
+    });
+    let failed = failed.into_inner().unwrap();
     assert!(failed.is_empty(), "{failed:#?}");
 }

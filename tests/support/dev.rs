@@ -79,6 +79,11 @@ impl Dev {
         dev
     }
 
+    /// From its next start on it logs so much.
+    pub fn log_as(&mut self, log: &str) {
+        self.log = Some(log.to_owned());
+    }
+
     /// A process that is not started yet.
     pub fn new(manifests: PathBuf, data: PathBuf, arguments: &[&str]) -> Self {
         Self {

@@ -44,6 +44,8 @@ struct State {
     /// What happens to the next requests of a tenant, in order.
     faults: Vec<(String, Op, Fault)>,
     ledger: Ledger,
+    /// By tenant.
+    access_tokens: Vec<(String, String)>,
 }
 
 impl Shared {
@@ -161,6 +163,16 @@ impl ModelApp {
         let state = self.shared.state();
         let of = |sent: &&Sent| sent.tenant == tenant;
         state.ledger.sent().iter().filter(of).cloned().collect()
+    }
+
+    /// The access tokens that a tenant was given.
+    pub fn access_tokens(&self, tenant: &str) -> Vec<String> {
+        let state = self.shared.state();
+        let of = state
+            .access_tokens
+            .iter()
+            .filter(|(whose, _)| whose == tenant);
+        of.map(|(_, token)| token.clone()).collect()
     }
 
     /// Sends an event to every webhook of a tenant that stands, and tries again as apps do. Returns

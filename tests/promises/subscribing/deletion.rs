@@ -100,7 +100,8 @@ async fn a_customer_whose_token_is_dead_blocks_nothing_and_is_listed() {
         .wait("it is listed as an orphan", async || {
             let shown = world.subscription("dead").await.unwrap_or_default();
             let orphans = shown["orphans"].as_array();
-            orphans.is_some_and(|orphans| orphans.len() == 1 && orphans[0]["id"] == hook.id.as_str())
+            orphans
+                .is_some_and(|orphans| orphans.len() == 1 && orphans[0]["id"] == hook.id.as_str())
         })
         .await;
     let tries = world.app.count("dead", Op::Delete);

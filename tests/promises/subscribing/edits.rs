@@ -50,11 +50,17 @@ async fn what_changes_by_itself_registers_nobody_anew() {
         let asked = world.app.asked(customer);
         let created: Vec<_> = asked.iter().filter(|it| it.op == Op::Create).collect();
         assert_eq!(created.len(), 2, "one new registration");
-        let (token, label) = (&created[1].headers["authorization"], &created[1].headers["x-label"]);
+        let (token, label) = (
+            &created[1].headers["authorization"],
+            &created[1].headers["x-label"],
+        );
         assert_eq!(token, format!("Bearer token-{customer}-two").as_str());
         assert_eq!(label, "two");
         let deleted = asked.iter().find(|it| it.op == Op::Delete).unwrap();
-        assert!(deleted.at > created[1].answered_at.unwrap(), "the new one first");
+        assert!(
+            deleted.at > created[1].answered_at.unwrap(),
+            "the new one first"
+        );
     }
     world.app.assert_unharmed();
 }
@@ -77,9 +83,12 @@ async fn a_changed_url_or_body_registers_each_customer_once_and_loses_nothing() 
             for customer in world.customers() {
                 let is_changed = async || {
                     let all = world.app.all(&customer);
-                    all.len() == round + 2 && all.iter().filter(|it| it.ended.is_some()).count() == round + 1
+                    all.len() == round + 2
+                        && all.iter().filter(|it| it.ended.is_some()).count() == round + 1
                 };
-                world.wait(&format!("{customer} is registered anew"), is_changed).await;
+                world
+                    .wait(&format!("{customer} is registered anew"), is_changed)
+                    .await;
                 world.stands(&customer).await;
             }
         }
@@ -111,7 +120,9 @@ async fn in_place_the_same_uri_is_set_again_and_nothing_removed() {
             world.edit(|spec| spec.label = json!(format!("round {round}")));
             for customer in world.customers() {
                 let is_set = async || world.app.count(&customer, Op::Create) == round + 1;
-                world.wait(&format!("{customer} is set again"), is_set).await;
+                world
+                    .wait(&format!("{customer} is set again"), is_set)
+                    .await;
             }
         }
         stop.store(true, Ordering::Relaxed);
@@ -120,7 +131,10 @@ async fn in_place_the_same_uri_is_set_again_and_nothing_removed() {
     nothing_is_lost(&world, sent).await;
     for customer in world.customers() {
         let all = world.app.all(&customer);
-        let uris: BTreeSet<_> = all.iter().map(|hook| (&hook.target, &hook.secret)).collect();
+        let uris: BTreeSet<_> = all
+            .iter()
+            .map(|hook| (&hook.target, &hook.secret))
+            .collect();
         assert_eq!((all.len(), uris.len()), (4, 1), "{customer}: {uris:?}");
         let ends: Vec<_> = all.iter().filter_map(|hook| Some(hook.ended?.1)).collect();
         assert_eq!(ends, [End::Replaced; 3]);
@@ -146,7 +160,9 @@ async fn a_rollout_keeps_its_pace_and_stops_where_it_fails() {
     world.edit(|spec| spec.label = json!("second"));
     for customer in &customers {
         let is_changed = async || world.app.count(customer, Op::Delete) == 1;
-        world.wait(&format!("{customer} is changed"), is_changed).await;
+        world
+            .wait(&format!("{customer} is changed"), is_changed)
+            .await;
     }
     let mut open: Vec<(Instant, i32)> = Vec::new();
     for customer in &customers {
@@ -175,7 +191,9 @@ async fn a_rollout_keeps_its_pace_and_stops_where_it_fails() {
         let count = |customer: &String| world.app.count(customer, Op::Create) - 2;
         customers.iter().map(count).sum()
     };
-    world.wait("it has failed often enough", async || tried() >= 3).await;
+    world
+        .wait("it has failed often enough", async || tried() >= 3)
+        .await;
     tokio::time::sleep(Duration::from_secs(3)).await;
     assert!(tried() <= 4, "{}", tried());
     for customer in &customers {
@@ -195,10 +213,15 @@ async fn what_vanished_at_the_app_is_restored() {
     let gone = world.stands_now("told-gone");
     assert_eq!(world.app.notify("told-gone", "gone").await, [202]);
     world.app.forget("told-gone");
-    assert_eq!(world.app.notify("told-resubscribe", "resubscribe").await, [202]);
+    assert_eq!(
+        world.app.notify("told-resubscribe", "resubscribe").await,
+        [202]
+    );
     for customer in world.customers() {
         let is_anew = async || world.app.all(&customer).len() == 2;
-        world.wait(&format!("{customer} is registered anew"), is_anew).await;
+        world
+            .wait(&format!("{customer} is registered anew"), is_anew)
+            .await;
         world.stands(&customer).await;
         world.arrives(&customer).await;
     }
@@ -231,9 +254,10 @@ async fn nothing_is_lost(world: &World, sent: Vec<(String, String)>) {
         let of = sent.iter().filter(|(whose, _)| *whose == customer);
         let ids: BTreeSet<String> = of.map(|(_, id)| id.clone()).collect();
         world
-            .wait(&format!("all events of {customer} are delivered"), async || {
-                ids.is_subset(&world.delivered(&customer))
-            })
+            .wait(
+                &format!("all events of {customer} are delivered"),
+                async || ids.is_subset(&world.delivered(&customer)),
+            )
             .await;
     }
 }

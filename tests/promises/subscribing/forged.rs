@@ -22,7 +22,10 @@ async fn forged_objects_touch_nothing_at_the_app() {
     let files: Vec<_> = std::fs::read_dir(&folder)
         .unwrap()
         .map(|file| file.unwrap().path())
-        .filter(|path| path.extension().is_some_and(|extension| extension == "yaml"))
+        .filter(|path| {
+            path.extension()
+                .is_some_and(|extension| extension == "yaml")
+        })
         .collect();
     assert_eq!(files.len(), 2, "{files:?}");
     let mut texts = Vec::new();
@@ -88,7 +91,10 @@ async fn a_broken_record_makes_no_second_registration() {
     let record = std::fs::read_dir(world.records())
         .unwrap()
         .map(|file| file.unwrap().path())
-        .find(|path| path.extension().is_some_and(|extension| extension == "json"))
+        .find(|path| {
+            path.extension()
+                .is_some_and(|extension| extension == "json")
+        })
         .unwrap();
     let good = std::fs::read(&record).unwrap();
     for broken in [&good[..good.len() / 2], b"", b"{}"] {

@@ -20,13 +20,13 @@ const HELD: [(Stage, Go); 3] = [
     (Stage::Done, Go::On),
 ];
 
-#[tokio::test(flavor = "multi_thread")]
-async fn killed_while_requests_are_open() {
-    all_of(MOODS.iter().map(|mood| {
-        let name = mood.name.to_owned();
-        (name, killed_while_open(mood))
-    }))
-    .await;
+#[test]
+fn killed_while_requests_are_open() {
+    all_of(
+        MOODS
+            .iter()
+            .map(|mood| (mood.name.to_owned(), move || killed_while_open(mood))),
+    );
 }
 
 async fn killed_while_open(mood: &'static Mood) {
@@ -90,7 +90,10 @@ async fn killed_while_open(mood: &'static Mood) {
 /// The app gives notice that registrations must be renewed, and the process dies of it.
 async fn renewed(world: &mut World, mood: &Mood, renewal: Renewal) {
     let customers = world.customers();
-    let before: Vec<_> = customers.iter().map(|it| world.app.live(it).remove(0)).collect();
+    let before: Vec<_> = customers
+        .iter()
+        .map(|it| world.app.live(it).remove(0))
+        .collect();
     let op = match renewal {
         Renewal::Update => Op::Renew,
         Renewal::Recreate => Op::Create,
@@ -108,17 +111,19 @@ async fn renewed(world: &mut World, mood: &Mood, renewal: Renewal) {
             let is_another = now.id != before.id;
             now.expires > before.expires && is_another == (renewal == Renewal::Recreate)
         };
-        world.wait(&format!("{customer} is renewed"), is_renewed).await;
+        world
+            .wait(&format!("{customer} is renewed"), is_renewed)
+            .await;
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn killed_right_after_an_answer_or_a_store() {
-    all_of(MOODS.iter().map(|mood| {
-        let name = mood.name.to_owned();
-        (name, killed_in_between(mood))
-    }))
-    .await;
+#[test]
+fn killed_right_after_an_answer_or_a_store() {
+    all_of(
+        MOODS
+            .iter()
+            .map(|mood| (mood.name.to_owned(), move || killed_in_between(mood))),
+    );
 }
 
 async fn killed_in_between(mood: &'static Mood) {
@@ -180,7 +185,9 @@ async fn kill_when(world: &mut World, customer: &str, kill: Kill, change: impl F
         Kill::Stored(count) => {
             let mut stores = world.stores();
             change(world);
-            tokio::task::spawn_blocking(move || stores.wait(count)).await.unwrap();
+            tokio::task::spawn_blocking(move || stores.wait(count))
+                .await
+                .unwrap();
         }
     }
     world.dev.kill();
@@ -242,17 +249,20 @@ async fn is_well(world: &mut World, mood: &Mood) {
 /// Of a customer's registrations at the app one stands, and all others are listed as orphans.
 async fn is_listed(world: &World, customer: &str) {
     world
-        .wait(&format!("{customer} stands and the rest is listed"), async || {
-            let shown = world.subscription(customer).await.unwrap_or_default();
-            let orphans = shown["orphans"].as_array().map_or(0, Vec::len);
-            let live = world.app.live(customer);
-            let known = |id: &Value| live.iter().any(|hook| id == hook.id.as_str());
-            shown["state"] == "Active"
-                && shown["registrations"].as_array().is_some_and(|all| {
-                    all.len() == 1 && known(&all[0]["id"])
-                })
-                && live.len() <= 1 + orphans
-        })
+        .wait(
+            &format!("{customer} stands and the rest is listed"),
+            async || {
+                let shown = world.subscription(customer).await.unwrap_or_default();
+                let orphans = shown["orphans"].as_array().map_or(0, Vec::len);
+                let live = world.app.live(customer);
+                let known = |id: &Value| live.iter().any(|hook| id == hook.id.as_str());
+                shown["state"] == "Active"
+                    && shown["registrations"]
+                        .as_array()
+                        .is_some_and(|all| all.len() == 1 && known(&all[0]["id"]))
+                    && live.len() <= 1 + orphans
+            },
+        )
         .await;
 }
 

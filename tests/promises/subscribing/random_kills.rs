@@ -43,13 +43,12 @@ const APPS: [(&str, fn(&mut Spec), fn(&mut Moods)); 5] = [
     ),
 ];
 
-#[tokio::test(flavor = "multi_thread")]
-async fn killed_at_random_moments_everything_stands_once_in_the_end() {
+#[test]
+fn killed_at_random_moments_everything_stands_once_in_the_end() {
     all_of(APPS.iter().enumerate().map(|(seed, (name, spec, moods))| {
-        let scenario = killed_at_random(seed as u64, *spec, *moods);
+        let scenario = move || killed_at_random(seed as u64, *spec, *moods);
         (format!("{name}, seed {seed}"), scenario)
-    }))
-    .await;
+    }));
 }
 
 async fn killed_at_random(seed: u64, spec: fn(&mut Spec), moods: fn(&mut Moods)) {
@@ -71,7 +70,11 @@ async fn killed_at_random(seed: u64, spec: fn(&mut Spec), moods: fn(&mut Moods))
                 3 => Fault::TooMany(1),
                 _ => continue,
             };
-            let op = if random.random_bool(0.7) { Op::Create } else { Op::Delete };
+            let op = if random.random_bool(0.7) {
+                Op::Create
+            } else {
+                Op::Delete
+            };
             world.app.next(name, op, fault);
         }
         match random.random_range(0..5) {

@@ -54,6 +54,8 @@ pub struct Spec {
     pub header: String,
     /// Put before the path of the request's URL.
     pub url_query: String,
+    /// All customers are in one file.
+    pub is_one_file: bool,
     /// Where events are delivered.
     pub sink: String,
     /// Where the app is.
@@ -85,6 +87,7 @@ impl Default for Spec {
             label: json!("first"),
             header: "one".to_owned(),
             url_query: String::new(),
+            is_one_file: false,
             sink: String::new(),
             app: String::new(),
         }
@@ -103,12 +106,20 @@ impl Spec {
     /// The files of a folder, by name.
     pub fn files(&self) -> Vec<(String, String)> {
         let mut files = vec![("type.yaml".to_owned(), documents(&[self.event_type()]))];
+        let mut whole = Vec::new();
         for customer in &self.customers {
             let mut all = vec![self.customer(customer), self.customer_secret(customer)];
             if !self.without_subscription.contains(customer) {
                 all.push(self.event_subscription(customer));
             }
-            files.push((format!("{customer}.yaml"), documents(&all)));
+            if self.is_one_file {
+                whole.append(&mut all);
+            } else {
+                files.push((format!("{customer}.yaml"), documents(&all)));
+            }
+        }
+        if self.is_one_file {
+            files.push(("customers.yaml".to_owned(), documents(&whole)));
         }
         files
     }
@@ -251,7 +262,9 @@ impl Spec {
         if let Some(renewal) = self.renewal {
             all["response"]["expiresAt"] = json!("timestamp(response.body.data.expires)");
             all["renewal"] = match renewal {
-                Renewal::Update => json!({"before": "1h", "request": {"method": "PATCH", "url": hook}}),
+                Renewal::Update => {
+                    json!({"before": "1h", "request": {"method": "PATCH", "url": hook}})
+                }
                 Renewal::Recreate => json!({"before": "1h", "mode": "Recreate"}),
             };
         }

@@ -97,10 +97,24 @@ impl World {
         }
     }
 
+    /// The same, also while the process is not ready yet: then nothing.
+    pub async fn subscriptions_quietly(&self) -> Vec<Value> {
+        let url = self.dev.admin_url("/readyz");
+        let answer = self.dev.client.get(url).send().await;
+        match answer {
+            Ok(answer) if answer.status().is_success() => self.subscriptions().await,
+            _ => Vec::new(),
+        }
+    }
+
     /// What it says about one customer's.
     pub async fn subscription(&self, customer: &str) -> Option<Value> {
         let all = self.subscriptions().await;
-        let of = |item: &Value| item["customer"].as_str().is_some_and(|it| it.ends_with(customer));
+        let of = |item: &Value| {
+            item["customer"]
+                .as_str()
+                .is_some_and(|it| it.ends_with(customer))
+        };
         all.into_iter().find(of)
     }
 
@@ -156,7 +170,8 @@ impl World {
         .await;
         self.wait(&format!("{id} is acknowledged"), async || {
             let sent = self.app.sent(customer);
-            sent.iter().any(|sent| sent.event_id == id && matches!(sent.status, Some(200..300)))
+            sent.iter()
+                .any(|sent| sent.event_id == id && matches!(sent.status, Some(200..300)))
         })
         .await;
     }
@@ -164,7 +179,9 @@ impl World {
     /// The ids of the events of a customer that were delivered.
     pub fn delivered(&self, customer: &str) -> BTreeSet<String> {
         let all = self.sink.deliveries();
-        let of = all.iter().filter(|one| one.header("ce-customerid") == customer);
+        let of = all
+            .iter()
+            .filter(|one| one.header("ce-customerid") == customer);
         of.map(|one| one.id().to_owned()).collect()
     }
 
@@ -183,13 +200,20 @@ impl World {
         let start = Instant::now();
         while !holds().await {
             if start.elapsed() > LONG {
-                let shown: Vec<String> = self.subscriptions().await.iter().map(Value::to_string).collect();
+                let shown: Vec<String> = self
+                    .subscriptions()
+                    .await
+                    .iter()
+                    .map(Value::to_string)
+                    .collect();
                 let asked: Vec<String> = self
                     .spec
                     .customers
                     .iter()
                     .flat_map(|customer| self.app.asked(customer))
-                    .map(|asked| format!("{:?} {} {:?}", asked.at - start, asked.line, asked.status))
+                    .map(|asked| {
+                        format!("{:?} {} {:?}", asked.at - start, asked.line, asked.status)
+                    })
                     .collect();
                 let output = self.dev.output();
                 let tail = output.len().saturating_sub(4000);

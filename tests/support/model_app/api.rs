@@ -8,6 +8,8 @@ use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::{HeaderMap, Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
 use super::moods::{Fault, Handshake, Moods, Op, SecretFrom};
@@ -125,6 +127,9 @@ async fn work(shared: &Arc<Shared>, asking: &Asking) -> Option<Response> {
     };
     match fault {
         Some(Fault::Refused(status)) => return Some(answer((status, json!({"error": "refused"})))),
+        Some(Fault::RefusedWithEcho) => {
+            return Some(answer((400, json!({"error": echo(asking)}))));
+        }
         Some(Fault::TooMany(seconds)) => {
             let headers = [("retry-after", seconds.to_string())];
             return Some((StatusCode::TOO_MANY_REQUESTS, headers).into_response());
@@ -135,7 +140,10 @@ async fn work(shared: &Arc<Shared>, asking: &Asking) -> Option<Response> {
         }
         Some(Fault::DoneBut500 | Fault::DoneButGarbage | Fault::AnsweredAfter(_)) | None => {}
     }
-    let done = done(shared, asking).await;
+    let mut done = done(shared, asking).await;
+    if shared.moods(tenant).echo && done.1.is_object() {
+        done.1["debug"] = echo(asking);
+    }
     if shared.gates.pass(tenant, op, Stage::Done).await == Go::Nowhere {
         return None;
     }
@@ -148,6 +156,25 @@ async fn work(shared: &Arc<Shared>, asking: &Asking) -> Option<Response> {
         }
         _ => answer(done),
     })
+}
+
+/// All that was asked, as it may stand in somebody's log.
+fn echo(asking: &Asking) -> Value {
+    let secret = asking.body["secret"].as_str().unwrap_or_default();
+    let token = asking.header("authorization").unwrap_or_default();
+    let token = token.trim_start_matches("Bearer ");
+    let encoded = [secret, token].map(|value| {
+        let form: String = form_urlencoded::byte_serialize(value.as_bytes()).collect();
+        let base64 = STANDARD.encode(format!("user:{value}"));
+        json!([
+            value,
+            hex::encode(value),
+            base64,
+            form,
+            format!("<{value}>")
+        ])
+    });
+    json!({"asked": asking.body, "known": encoded})
 }
 
 fn answer((status, body): Answer) -> Response {
@@ -177,10 +204,15 @@ async fn done(shared: &Arc<Shared>, asking: &Asking) -> Answer {
         Op::Create => create(shared, asking, &moods).await,
         Op::List if moods.no_list => (405, json!({"error": "there are no lists"})),
         Op::List => list(shared, asking, &moods),
-        Op::Token => (
-            200,
-            json!({"access_token": format!("access-{}", asking.tenant), "expires_in": 3600}),
-        ),
+        Op::Token => {
+            let random = uuid::Uuid::new_v4().simple();
+            let token = format!("access-{}-{random}", asking.tenant);
+            let mut state = shared.state();
+            state
+                .access_tokens
+                .push((asking.tenant.clone(), token.clone()));
+            (200, json!({"access_token": token, "expires_in": 3600}))
+        }
         Op::Prepare => (
             200,
             json!({"data": {"group": format!("g-{}", asking.tenant)}}),

@@ -44,6 +44,8 @@ pub struct Moods {
     pub lifetime: Option<Duration>,
     /// Events are sent only once the registration is enabled.
     pub needs_enabling: bool,
+    /// Answers repeat what was asked, in several encodings.
+    pub echo: bool,
     /// Requests need the token that `POST /<tenant>/token` gives.
     pub needs_token: bool,
 }
@@ -78,6 +80,8 @@ pub enum Fault {
     AnsweredAfter(Duration),
     /// It is not done, and answered with this status.
     Refused(u16),
+    /// It is not done, and answered with 400 and all that was asked.
+    RefusedWithEcho,
     /// It is not done, and answered with 429 and `Retry-After` in seconds.
     TooMany(u32),
     /// It is not done, and answered with 200 and an error inside.

@@ -49,7 +49,9 @@ fn signed(shared: &Shared, hook: &Hook, body: String) -> reqwest::RequestBuilder
     let signature = hmac_sha256_hex(&hook.secret, body.as_bytes());
     let request = shared.client.post(&hook.target);
     let request = request.header("x-signature", format!("sha256={signature}"));
-    request.header("content-type", "application/json").body(body)
+    request
+        .header("content-type", "application/json")
+        .body(body)
 }
 
 async fn deliver(shared: &Shared, hook: &Hook, event_id: &str) {
