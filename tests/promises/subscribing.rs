@@ -5,6 +5,7 @@
 mod deletion;
 mod edits;
 mod forged;
+mod global;
 mod kills;
 mod moods;
 mod random_kills;

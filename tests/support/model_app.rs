@@ -104,6 +104,11 @@ impl ModelApp {
         state.faults.push((tenant.to_owned(), op, fault));
     }
 
+    /// From now on nothing goes wrong that was said before.
+    pub fn recover(&self) {
+        self.shared.state().faults.clear();
+    }
+
     /// Holds the next such request of a tenant when it comes to `stage`.
     pub fn gate(&self, tenant: &str, op: Op, stage: Stage) -> Gate {
         self.shared.gates.add(tenant, op, stage)

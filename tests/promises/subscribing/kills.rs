@@ -34,15 +34,18 @@ async fn killed_while_open(mood: &'static Mood) {
     let customers = world.customers();
 
     // The first registration.
-    kill_during(&mut world, mood, Op::Create, World::spawn).await;
+    let mut gates = hold(&world, mood, Op::Create);
+    world.dev.spawn();
+    die_at(&mut world, &mut gates).await;
     if world.spec.lookup && !world.spec.set_url {
         // Killed once more, now while it looks for what it may have made.
         let mut gate = world.app.gate("done", Op::List, Stage::Received);
+        world.dev.spawn();
         gate.reached().await;
         world.dev.kill();
         gate.go(Go::On);
-        world.dev.run().await;
     }
+    world.dev.run().await;
     is_well(&mut world, mood).await;
 
     // A changed one: the new one first, then the old one is removed.
@@ -80,9 +83,7 @@ async fn killed_while_open(mood: &'static Mood) {
     })
     .await;
     for customer in &customers {
-        if mood.is_knowable {
-            world.is_gone(customer).await;
-        }
+        is_removed(&world, mood, customer).await;
     }
     end(&world, mood).await;
 }
@@ -102,7 +103,8 @@ async fn renewed(world: &mut World, mood: &Mood, renewal: Renewal) {
     for customer in &customers {
         assert_eq!(world.app.notify(customer, "renew").await, [202]);
     }
-    kill_at(world, &mut gates).await;
+    die_at(world, &mut gates).await;
+    world.dev.run().await;
     is_well(world, mood).await;
     for (customer, before) in customers.iter().zip(before) {
         let is_renewed = async || {
@@ -137,6 +139,7 @@ async fn killed_in_between(mood: &'static Mood) {
         ("third", Kill::Stored(3)),
     ] {
         mood.apply(&world.app, name, world.dev.listen);
+        mood.go_wrong(&world.app, name);
         kill_when(&mut world, name, kill, |world| {
             world.edit(|spec| spec.customers.push(name.to_owned()));
         })
@@ -159,9 +162,7 @@ async fn killed_in_between(mood: &'static Mood) {
     }
     world.edit(|spec| spec.without_subscription = spec.customers.clone());
     for customer in world.customers() {
-        if mood.is_knowable {
-            world.is_gone(&customer).await;
-        }
+        is_removed(&world, mood, &customer).await;
     }
     end(&world, mood).await;
 }
@@ -217,7 +218,7 @@ fn hold(world: &World, mood: &Mood, op: Op) -> Gates {
 }
 
 /// Kills while all of them are held.
-async fn kill_at(world: &mut World, gates: &mut Gates) {
+async fn die_at(world: &mut World, gates: &mut Gates) {
     for (gate, _) in &mut *gates {
         gate.reached().await;
     }
@@ -225,13 +226,13 @@ async fn kill_at(world: &mut World, gates: &mut Gates) {
     for (gate, go) in gates.drain(..) {
         gate.go(go);
     }
-    world.dev.run().await;
 }
 
 async fn kill_during(world: &mut World, mood: &Mood, op: Op, change: impl FnOnce(&mut World)) {
     let mut gates = hold(world, mood, op);
     change(world);
-    kill_at(world, &mut gates).await;
+    die_at(world, &mut gates).await;
+    world.dev.run().await;
 }
 
 /// Every customer has one registration, which sends events that arrive.
@@ -263,6 +264,22 @@ async fn is_listed(world: &World, customer: &str) {
                     && live.len() <= 1 + orphans
             },
         )
+        .await;
+}
+
+/// All that Tidegate knows of is removed at the app.
+async fn is_removed(world: &World, mood: &Mood, customer: &str) {
+    if mood.is_knowable {
+        world.is_gone(customer).await;
+        return;
+    }
+    world
+        .wait(&format!("{customer} is through"), async || {
+            let shown = world.subscription(customer).await.unwrap_or_default();
+            let orphans = shown["orphans"].as_array().map_or(0, Vec::len);
+            let registrations = shown["registrations"].as_array();
+            registrations.is_none_or(Vec::is_empty) && world.app.live(customer).len() <= orphans
+        })
         .await;
 }
 

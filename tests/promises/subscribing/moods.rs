@@ -12,7 +12,7 @@ pub struct Mood {
     pub name: &'static str,
     spec: fn(&mut Spec),
     moods: fn(&mut Moods),
-    /// What goes wrong twice whenever something is registered.
+    /// What goes wrong once whenever something is registered.
     pub fault: Option<Fault>,
     /// Whether the app tells us enough to know what became of a lost answer. Where it does not, a
     /// registration may be left over, and is listed.
@@ -57,10 +57,13 @@ impl Mood {
         }
     }
 
-    /// Lets the next two registrations go wrong.
+    /// Lets the next registration go wrong. A refusal only the first: it is not tried again at once.
     pub fn go_wrong(&self, app: &ModelApp, tenant: &str) {
-        for fault in self.fault.into_iter().flat_map(|fault| [fault, fault]) {
-            app.next(tenant, Op::Create, fault);
+        let is_first = app.count(tenant, Op::Create) == 0;
+        match self.fault {
+            Some(Fault::ErrorInside200) if !is_first => {}
+            Some(fault) => app.next(tenant, Op::Create, fault),
+            None => {}
         }
     }
 }

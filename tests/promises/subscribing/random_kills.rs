@@ -55,6 +55,8 @@ async fn killed_at_random(seed: u64, spec: fn(&mut Spec), moods: fn(&mut Moods))
     let mut random = StdRng::seed_from_u64(seed);
     let names: Vec<String> = (0..6).map(|number| format!("customer-{number}")).collect();
     let mut begin = Spec::of(&names.iter().map(String::as_str).collect::<Vec<_>>());
+    // Failures are many here, and no reason to stop.
+    begin.rollout = Some(json!({"stopAfterFailures": 1000}));
     spec(&mut begin);
     let mut world = World::prepare(begin).await;
     for name in &names {
@@ -98,6 +100,7 @@ async fn killed_at_random(seed: u64, spec: fn(&mut Spec), moods: fn(&mut Moods))
         tokio::time::sleep(Duration::from_millis(pause * pause / 3000)).await;
         world.dev.kill();
     }
+    world.app.recover();
     world.dev.run().await;
     for name in &names {
         if world.spec.without_subscription.contains(name) {
