@@ -15,8 +15,11 @@ use crate::support::model_app::{Fault, Handshake, Moods, Op, SecretFrom};
 /// How often each is killed.
 const KILLS: usize = 20;
 
+type Declare = fn(&mut Spec);
+type Behave = fn(&mut Moods);
+
 /// The kinds of app; each with its own seed.
-const APPS: [(&str, fn(&mut Spec), fn(&mut Moods)); 5] = [
+const APPS: [(&str, Declare, Behave); 5] = [
     (
         "generated secrets, lagging pages",
         |spec| (spec.settle, spec.enable) = ("2s", true),
@@ -51,7 +54,7 @@ fn killed_at_random_moments_everything_stands_once_in_the_end() {
     }));
 }
 
-async fn killed_at_random(seed: u64, spec: fn(&mut Spec), moods: fn(&mut Moods)) {
+async fn killed_at_random(seed: u64, spec: Declare, moods: Behave) {
     let mut random = StdRng::seed_from_u64(seed);
     let names: Vec<String> = (0..6).map(|number| format!("customer-{number}")).collect();
     let mut begin = Spec::of(&names.iter().map(String::as_str).collect::<Vec<_>>());

@@ -15,7 +15,9 @@ use crate::support::model_app::{Fault, Handshake, Moods, Op, SecretFrom};
 /// A part of tokens that looks different in each encoding.
 const PART: &str = r#">?~x"\/&=%+-refreshed"#;
 
-const KINDS: [(&str, Secret, fn(&mut Moods)); 4] = [
+type Behave = fn(&mut Moods);
+
+const KINDS: [(&str, Secret, Behave); 4] = [
     ("generated", Secret::Generated, |_| {}),
     ("the customer's", Secret::CustomerField, |_| {}),
     ("invented in an answer", Secret::FromResponse, |moods| {
@@ -34,7 +36,7 @@ fn no_secret_of_a_subscription_is_shown() {
     }));
 }
 
-async fn nothing_is_shown(secret: Secret, moods: fn(&mut Moods)) {
+async fn nothing_is_shown(secret: Secret, moods: Behave) {
     let mut spec = Spec::of(&["acme", "refused"]);
     (spec.secret, spec.token, spec.credentials) = (secret, PART.to_owned(), true);
     if secret == Secret::FromHandshake {

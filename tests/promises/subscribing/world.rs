@@ -65,11 +65,6 @@ impl World {
         }
     }
 
-    /// Starts the process without waiting.
-    pub fn spawn(&mut self) {
-        self.dev.spawn();
-    }
-
     /// Changes the manifests.
     pub fn edit(&mut self, change: impl FnOnce(&mut Spec)) {
         change(&mut self.spec);

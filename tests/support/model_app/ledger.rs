@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use http::HeaderMap;
+
 use super::Op;
 
 /// A registration.
@@ -50,7 +52,7 @@ pub struct Asked {
     pub at: Instant,
     /// Method, path and query.
     pub line: String,
-    pub headers: axum::http::HeaderMap,
+    pub headers: HeaderMap,
     pub body: String,
     /// `None` until it is answered.
     pub status: Option<u16>,

@@ -218,7 +218,7 @@ async fn events_are_sent_signed_and_a_bad_target_is_given_up() {
     app.assert_unharmed();
 
     for (tenant, status, tries) in [("b", 410, 1), ("c", 401, 4), ("d", 500, 8)] {
-        let status = axum::http::StatusCode::from_u16(status).unwrap();
+        let status = http::StatusCode::from_u16(status).unwrap();
         sink.answer("/bad", Answer::Status(status));
         caller.create(tenant, &sink.url("/bad")).await;
         app.send(tenant, "e-2");
