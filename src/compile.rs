@@ -10,18 +10,24 @@ mod event_type;
 mod gateway;
 mod lookup;
 mod subscription;
+mod upstream;
 mod verdict;
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 
 use crate::api::Resources;
 use crate::configuration::Configuration;
 use crate::event::ObjectName;
+use crate::provision::Desired;
 
 pub use lookup::name_of;
 pub use verdict::{Detail, Kind, State, Verdict};
 
 use lookup::Lookup;
+use upstream::Upstream;
 
 /// What compilation needs to know beyond the resources. The functions must be pure.
 pub struct Environment<'a> {
@@ -58,6 +64,11 @@ pub struct Compiled {
     pub configuration: Configuration,
     /// One for each object, in the order gateways, types, customers, subscriptions.
     pub verdicts: Vec<Verdict>,
+    /// The subscriptions that are wanted at the apps' own APIs; names are unique.
+    pub upstream: Vec<Arc<Desired>>,
+    /// The names of those of which it is not known now what they should be: something that they
+    /// need is missing or broken. What stands of them stays as it is, and nothing new is made.
+    pub held: BTreeSet<ObjectName>,
 }
 
 /// Compiles everything that the gateway `environment.default_gateway` serves.
@@ -68,6 +79,7 @@ pub fn compile(resources: &Resources, environment: &Environment<'_>) -> Compiled
     let types = event_type::compile(&lookup, &mut verdicts);
     let customers = customer::compile(&lookup, &types, &mut verdicts);
     let subscriptions = subscription::compile(&lookup, &types, &customers, &mut verdicts);
+    let Upstream { desired, held } = Upstream::default();
     let configuration = Configuration {
         gateway,
         event_types: types.entries,
@@ -78,5 +90,7 @@ pub fn compile(resources: &Resources, environment: &Environment<'_>) -> Compiled
     Compiled {
         configuration,
         verdicts,
+        upstream: desired,
+        held,
     }
 }

@@ -15,12 +15,12 @@ mod subscription;
 use std::sync::Arc;
 
 pub use event_type::{
-    CustomerEntry, EventTypeEntry, GatewayEntry, KeyEntry, RouteEntry, VariantEntry,
+    CustomerEntry, EventTypeEntry, GatewayEntry, KeyEntry, Registrations, RouteEntry, VariantEntry,
 };
 pub use network::{Network, NetworkError};
 pub use registration::{
-    CaptureAnswer, Captured, LiveRegistration, NoReports, NotStored, RegistrationCustomer,
-    RegistrationEntry, RegistrationState, Reports,
+    CaptureAnswer, Captured, LiveRegistration, NoReports, NotStored, RegistrationChange,
+    RegistrationCustomer, RegistrationEntry, RegistrationState, Reports, WebhookFields,
 };
 pub use sensitive::Sensitive;
 pub use subscription::{

@@ -24,6 +24,7 @@ mod outcome;
 mod path;
 mod places;
 mod problem;
+mod registrations;
 mod request_log;
 mod restore;
 mod snapshot;
@@ -59,12 +60,13 @@ use ingest::Ingest;
 use listener::{Listening, Serve, listen};
 use metrics::Metrics;
 use places::{Full as NoPlace, Place, Places};
+use registrations::Registrations;
 use request_log::RequestLog;
 use snapshot::Snapshot;
 use store::{Durable, Store};
 use workers::Workers;
 
-use crate::configuration::{Configuration, Sensitive};
+use crate::configuration::{Configuration, RegistrationChange, Reports, Sensitive};
 use crate::delivery::Delivery;
 use crate::delivery::dead_letters::DeadLetters;
 use crate::event_log::{EventLog, ReadError};
@@ -88,6 +90,8 @@ pub struct Parts {
     pub bounds: Bounds,
     /// The key that the tokens of webhook URIs are issued with ([`token::issue`]).
     pub token_key: Sensitive,
+    /// Who is told what comes in for registrations.
+    pub reports: Arc<dyn Reports>,
     /// Where events go.
     pub log: EventLog,
     /// Where events go that are refused at the door.
@@ -142,6 +146,7 @@ impl Gateway {
             admin,
             bounds,
             token_key,
+            reports,
             log,
             dead_letters,
             delivery,
@@ -171,6 +176,7 @@ impl Gateway {
             store,
             deduplication,
             token_key,
+            reports,
             &bounds,
             &connections,
             &mut registry,
@@ -242,6 +248,16 @@ impl Gateway {
         refused
     }
 
+    /// Changes what the URIs of registrations answer, each change from the next request on. It
+    /// costs what the changes cost, however many registrations there are, and can be called from
+    /// any thread; changes of the same registration must come one after the other.
+    ///
+    /// They are kept apart from the configuration: a registration whose event type is not in the
+    /// configuration is answered 503, and [`Gateway::apply`] leaves all of them as they are.
+    pub fn set_registrations(&self, changes: Vec<RegistrationChange>) {
+        self.ingest.registrations.change(changes);
+    }
+
     /// Ends in an orderly way: says that it is not ready, stops accepting connections, finishes
     /// open requests within the drain timeout. The second call does nothing.
     pub async fn drain(&self) {
@@ -269,6 +285,7 @@ fn ingest(
     store: Arc<dyn Store>,
     deduplication: Arc<Deduplication>,
     token_key: Sensitive,
+    reports: Arc<dyn Reports>,
     bounds: &Bounds,
     connections: &Arc<Places>,
     registry: &mut Registry,
@@ -276,6 +293,8 @@ fn ingest(
     let memory = BodyMemory::new(bounds.body_memory);
     Arc::new(Ingest {
         snapshot: ArcSwapOption::empty(),
+        registrations: Registrations::new(),
+        reports,
         store,
         metrics: Metrics::register(registry, connections, &memory, &deduplication),
         deduplication,

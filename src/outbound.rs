@@ -10,13 +10,17 @@
 //! retries and what an answer means are not here: they belong to the callers.
 
 mod address;
+mod failure;
 mod proxy;
 mod resolver;
+mod retry_after;
 mod tls;
 
 pub use address::{AddressPolicy, AddressRefused, judge};
+pub use failure::{Unanswered, UnansweredKind};
 pub use proxy::{ProxyError, ProxySettings};
 pub use resolver::{Lookup, ResolveError};
+pub use retry_after::retry_after;
 pub use tls::TlsError;
 
 use std::sync::Arc;
@@ -48,21 +52,43 @@ const RESPONSE_HEADERS: usize = 128;
 pub struct Outbound {
     lookup: Lookup,
     proxy: Option<ProxySettings>,
+    /// Whether clients that may go to private addresses pass through the proxy too.
+    proxy_for_all: bool,
+    /// Roots that are trusted beside the public ones, as PEM.
+    more_roots: Option<Arc<str>>,
 }
 
 impl Outbound {
     /// Clients that resolve names as the system does. `proxy` is for `https` URLs of clients that
     /// may go to public addresses only; in-cluster requests never pass through it.
     pub fn new(proxy: Option<ProxySettings>) -> Self {
-        Self {
-            lookup: resolver::system_lookup(),
-            proxy,
-        }
+        Self::with_lookup(resolver::system_lookup(), proxy)
     }
 
     /// Clients that resolve names by `lookup`.
     pub fn with_lookup(lookup: Lookup, proxy: Option<ProxySettings>) -> Self {
-        Self { lookup, proxy }
+        Self {
+            lookup,
+            proxy,
+            proxy_for_all: false,
+            more_roots: None,
+        }
+    }
+
+    /// The proxy also for clients that may go to private addresses: on a developer's machine the
+    /// same client calls both, and `NO_PROXY` says what is near.
+    #[must_use]
+    pub fn with_proxy_for_all(mut self) -> Self {
+        self.proxy_for_all = true;
+        self
+    }
+
+    /// Trusts the certificates of a PEM bundle beside the public roots, where a client has no
+    /// bundle of its own.
+    #[must_use]
+    pub fn with_more_roots(mut self, pem: &str) -> Self {
+        self.more_roots = Some(pem.into());
+        self
     }
 
     /// Builds a client for URLs that `policy` governs. HTTP/1.1, and HTTP/2 where TLS negotiates
@@ -82,7 +108,7 @@ impl Outbound {
             .redirect(reqwest::redirect::Policy::none())
             .referer(false)
             .retry(reqwest::retry::never())
-            .tls_backend_preconfigured(tls::client_config(tls)?)
+            .tls_backend_preconfigured(tls::client_config(tls, self.more_roots.as_deref())?)
             .dns_resolver(Arc::new(resolver))
             .connect_timeout(CONNECT_TIMEOUT)
             .pool_idle_timeout(IDLE_TIMEOUT)
@@ -116,7 +142,7 @@ impl Outbound {
     fn proxy_under(&self, policy: AddressPolicy) -> Option<&ProxySettings> {
         self.proxy
             .as_ref()
-            .filter(|_| policy == AddressPolicy::PublicOnly)
+            .filter(|_| self.proxy_for_all || policy == AddressPolicy::PublicOnly)
     }
 }
 

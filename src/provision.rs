@@ -10,12 +10,33 @@
 //! What stands in an UpstreamSubscription is made from the record for people to read, and is never
 //! read back.
 
+mod answer;
+pub mod client;
+pub mod driver;
+mod entries;
+mod hosts;
 mod inputs;
+mod known;
+pub mod limits;
+mod mask;
 mod name;
 mod outcome;
-mod record;
+pub mod plan;
+mod program;
+pub mod record;
+mod render;
+mod status;
+pub mod store;
+mod variables;
 
+pub use answer::{AccessToken, Answer};
+pub use entries::entries;
 pub use inputs::{CustomerInputs, Desired, Fields, Inputs, WebhookFields};
+pub use known::Known;
+pub use mask::{Masker, is_named_like_a_secret, without_token};
 pub use name::subscription_name;
 pub use outcome::{Findings, Outcome, RequestKind};
-pub use record::Record;
+pub use program::{Program, RenderError, Surroundings, has_own_uri};
+pub use record::{Record, Registration};
+pub use render::{CredentialsRequest, Outgoing, masker};
+pub use status::{keep_transitions, status};

@@ -22,12 +22,15 @@
 
 mod answer;
 mod authentication;
-mod compiler;
+pub(crate) mod compiler;
 mod customer;
+mod handshake;
 mod interpret;
+mod lifecycle;
 mod media;
 mod pool;
 mod receiver;
+mod registration;
 mod request;
 mod sign;
 mod split;

@@ -9,7 +9,7 @@ use aws_lc_rs::hmac;
 use jiff::Timestamp;
 use serde_json::json;
 use tidegate::configuration::{
-    Configuration, CustomerEntry, EventTypeEntry, GatewayEntry, RouteEntry,
+    Configuration, CustomerEntry, EventTypeEntry, GatewayEntry, Registrations, RouteEntry,
 };
 use tidegate::event::ObjectName;
 
@@ -191,6 +191,7 @@ fn event_type(name: &ObjectName) -> EventTypeEntry {
             "events": {"id": "item.id"},
         },
         "global_webhook": {"customer": "item.account"},
+        "registrations": Registrations::default(),
         "schema": SCHEMA,
         "on_invalid": "Reject",
         "variants": [],

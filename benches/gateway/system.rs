@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use prometheus_client::registry::Registry;
-use tidegate::configuration::{Configuration, Sensitive};
+use tidegate::configuration::{Configuration, NoReports, Sensitive};
 use tidegate::delivery::dead_letters::{self, DeadLetters};
 use tidegate::delivery::sink::HttpSinks;
 use tidegate::delivery::{self, Delivery, Settings};
@@ -104,6 +104,7 @@ async fn open(folder: &Path) -> (EventLog, DeadLetters, Delivery, Gateway) {
         admin: loopback,
         bounds: Bounds::default(),
         token_key: Sensitive::from(TOKEN_KEY),
+        reports: Arc::new(NoReports),
         log: log.clone(),
         dead_letters: dead_letters.clone(),
         delivery: delivery.clone(),

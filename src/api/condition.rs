@@ -3,7 +3,7 @@
 //! `Ready` means accepted and programmed, `Stalled=True` what cannot work until
 //! it changes, `Reconciling=True` work in progress, as kstatus reads them.
 //! `Delivering` depends on a sink, so it is apart and does not make an object
-//! unready. Reasons of upstream subscriptions come with them.
+//! unready; so does `Subscribed`, which depends on an app.
 
 /// Accepted and programmed into the gateway.
 pub const READY: &str = "Ready";
@@ -13,6 +13,8 @@ pub const STALLED: &str = "Stalled";
 pub const RECONCILING: &str = "Reconciling";
 /// The sink takes events.
 pub const DELIVERING: &str = "Delivering";
+/// A registration stands at the app.
+pub const SUBSCRIBED: &str = "Subscribed";
 
 /// Reasons that conditions give, in CamelCase as the API conventions want them.
 pub mod reason {
@@ -56,4 +58,35 @@ pub mod reason {
     pub const UNKNOWN_CUSTOMER: &str = "UnknownCustomer";
     /// An expression failed on an event, which became a dead letter.
     pub const EXPRESSION_FAILED: &str = "ExpressionFailed";
+    /// The app sends events.
+    pub const SUBSCRIBED: &str = "Subscribed";
+    /// A registration is being made.
+    pub const SUBSCRIBING: &str = "Subscribing";
+    /// The registrations are being removed.
+    pub const UNSUBSCRIBING: &str = "Unsubscribing";
+    /// The record of this name belongs to another subscription, or there is none for an object that
+    /// says there should be.
+    pub const NOT_OURS: &str = "NotOurs";
+    /// The registration expires before long, and was not renewed.
+    pub const EXPIRING_SOON: &str = "ExpiringSoon";
+    /// Nothing was received for longer than `quietPeriod`.
+    pub const QUIET_TOO_LONG: &str = "QuietTooLong";
+    /// The public URL changed, and the app was not told because that is not allowed yet.
+    pub const PUBLIC_URL_CHANGED: &str = "PublicUrlChanged";
+    /// Others of the same rollout come first.
+    pub const WAITING_FOR_TURN: &str = "WaitingForTurn";
+    /// The rollout stopped after too many failures.
+    pub const ROLLOUT_STOPPED: &str = "RolloutStopped";
+    /// The handshake that brings the signing secret is waited for.
+    pub const WAITING_FOR_SECRET: &str = "WaitingForSecret";
+    /// Whether the app carried out a request is being found out.
+    pub const ANSWER_LOST: &str = "AnswerLost";
+    /// The app said no.
+    pub const APP_REFUSED: &str = "AppRefused";
+    /// The app gave no answer, or none that says what happened.
+    pub const APP_UNREACHABLE: &str = "AppUnreachable";
+    /// A request could not be made or sent.
+    pub const REQUEST_NOT_SENT: &str = "RequestNotSent";
+    /// The app made the registration, but it did not come to work.
+    pub const NOT_WORKING: &str = "NotWorking";
 }

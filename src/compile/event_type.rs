@@ -12,7 +12,7 @@ use crate::api::{
     AppEventType, AppEventTypeSpec, AuthenticationEntry, FieldPath, KeySource, ObjectReference,
     Problem, TextSource, Webhook,
 };
-use crate::configuration::{EventTypeEntry, KeyEntry, RouteEntry, VariantEntry};
+use crate::configuration::{EventTypeEntry, KeyEntry, Registrations, RouteEntry, VariantEntry};
 use crate::event::ObjectName;
 use crate::schema::{self, Schema};
 use crate::webhook::Receiver;
@@ -179,6 +179,7 @@ impl<'a> Draft<'a> {
             event_type: spec.type_.clone().unwrap_or_else(|| self.name.name.clone()),
             webhook: spec.webhook.clone(),
             global_webhook: spec.global_webhook.clone(),
+            registrations: Registrations::of(spec),
             schema: own.flatten(),
             on_invalid: spec.on_invalid(),
             variants,

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Sensitive;
 use super::network::Network;
-use crate::api::{GlobalWebhook, KeySource, OnInvalid, Webhook};
+use crate::api::{AppEventTypeSpec, GlobalWebhook, KeySource, OnInvalid, Subscription, Webhook};
 use crate::event::ObjectName;
 
 /// What one EventGateway says about itself.
@@ -39,6 +39,8 @@ pub struct EventTypeEntry {
     pub webhook: Webhook,
     /// How the global webhook names customers; `None`: no global webhook.
     pub global_webhook: Option<GlobalWebhook>,
+    /// Which URIs registrations at the app give it.
+    pub registrations: Registrations,
     /// The schema of events that no variant claims, as JSON text; `None`: anything is valid.
     pub schema: Option<String>,
     /// What happens to an event that is not valid.
@@ -60,6 +62,51 @@ impl EventTypeEntry {
             .find(|key| key.source == *source)?
             .value
             .as_ref()
+    }
+}
+
+/// Which registrations at the app an AppEventType has, as far as requests to their URIs need to know.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Registrations {
+    /// One for each customer (`spec.subscription`).
+    pub per_customer: bool,
+    /// One for the global webhook (`globalWebhook.registration`).
+    pub global: bool,
+    /// Whether one of them has a signing secret, wherever it is from.
+    pub signing_secret: bool,
+    /// Whether one of them has it from a handshake (`signingSecret.fromHandshake`).
+    pub from_handshake: bool,
+}
+
+impl Registrations {
+    /// Those that a type declares.
+    #[must_use]
+    pub fn of(spec: &AppEventTypeSpec) -> Self {
+        let per_customer = spec.subscription.as_ref();
+        let global = spec.global_webhook.as_ref();
+        let global = global.and_then(|global| global.registration.as_deref());
+        let any = |has: fn(&Subscription) -> bool| {
+            per_customer.is_some_and(has) || global.is_some_and(has)
+        };
+        Self {
+            per_customer: per_customer.is_some(),
+            global: global.is_some(),
+            signing_secret: any(|subscription| {
+                let mut steps = subscription.prepare.iter().chain(&subscription.follow_ups);
+                subscription.signing_secret.is_some()
+                    || steps.any(|step| step.response.signing_secret.is_some())
+            }),
+            from_handshake: any(|subscription| {
+                let secret = subscription.signing_secret.as_ref();
+                secret.is_some_and(|secret| secret.from_handshake.is_some())
+            }),
+        }
+    }
+
+    /// Whether there are any.
+    #[must_use]
+    pub const fn exist(self) -> bool {
+        self.per_customer || self.global
     }
 }
 

@@ -4,7 +4,7 @@
 //! request tells by its URI alone whose it is, two registrations can overlap, and a secret can be
 //! captured only for the one that is being made.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use futures_util::future::BoxFuture;
 use jiff::Timestamp;
@@ -29,6 +29,19 @@ pub struct RegistrationEntry {
     pub event_type: ObjectName,
     /// What the URI answers.
     pub state: RegistrationState,
+}
+
+/// A change of one registration's URI. Registrations come and go one by one, and apart from the
+/// configuration: a new customer must not make a gateway read all others again.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum RegistrationChange {
+    /// From now on the URI is served like this.
+    Set(RegistrationEntry),
+    /// Nothing is known of the path any more.
+    Remove {
+        /// [`RegistrationEntry::path`].
+        path: String,
+    },
 }
 
 /// What a registration's URI answers.
@@ -68,6 +81,15 @@ pub struct RegistrationCustomer {
     /// The values of keys `{customerField: x}`, by field; a field that is missing or empty is not
     /// there: what depends on it is answered 503.
     pub keys: BTreeMap<String, Sensitive>,
+}
+
+/// Which of the customer's fields a type's `webhook` names; gateways get no others.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WebhookFields {
+    /// Those that are keys (`{customerField: x}`, also of `signingSecret`).
+    pub keys: BTreeSet<String>,
+    /// Those that expressions read (`customer.fields.x`); none of them sensitive.
+    pub shown: BTreeSet<String>,
 }
 
 /// What a handshake gave to keep.

@@ -10,7 +10,7 @@ use super::Options;
 use super::console::Addresses;
 use super::data_dir::DataDir;
 use super::session::{Outcome, Session};
-use crate::configuration::{Configuration, GatewayEntry, Sensitive};
+use crate::configuration::{Configuration, GatewayEntry, NoReports, Sensitive};
 use crate::delivery::dead_letters::{self, DeadLetters, OpenDeadLettersError};
 use crate::delivery::sink::HttpSinks;
 use crate::delivery::{self, ApplyError, Delivery, Settings, StateError};
@@ -104,6 +104,7 @@ impl Engine {
             admin: options.admin,
             bounds: Bounds::default(),
             token_key: token_key.clone(),
+            reports: Arc::new(NoReports),
             log: log.clone(),
             dead_letters: dead_letters.clone(),
             delivery: delivery.clone(),

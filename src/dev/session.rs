@@ -203,6 +203,8 @@ fn merge(present: Compiled, served: Compiled, as_before: &BTreeSet<ObjectReferen
     Compiled {
         configuration: served.configuration,
         verdicts,
+        upstream: served.upstream,
+        held: served.held,
     }
 }
 

@@ -14,6 +14,8 @@ pub fn render(compiled: &Compiled, width: Option<u16>) -> String {
     let Compiled {
         configuration,
         verdicts,
+        upstream: _,
+        held: _,
     } = compiled;
     let mut text = String::new();
     section(

@@ -38,7 +38,8 @@ impl References {
         }
     }
 
-    pub(super) fn extend(&mut self, other: &Self) {
+    /// Adds what another expression names.
+    pub fn extend(&mut self, other: &Self) {
         for path in &other.paths {
             self.add(path.clone());
         }

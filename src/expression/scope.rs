@@ -167,6 +167,29 @@ impl Scope {
         ))
     }
 
+    /// Adds what the URI of a registration brings: `subscription`, and `customer` where each customer has its own.
+    #[must_use]
+    pub fn with_registration(self, per_customer: bool) -> Self {
+        let scalar = |name| Member::new(name, Shape::Scalar);
+        let open = |name| Member::new(name, Shape::Any);
+        let scope = self
+            .with(Member::new(
+                "subscription",
+                Shape::Fields(vec![scalar("id"), open("values")]),
+            ))
+            .without(
+                "signingSecret",
+                "`signingSecret` is no value here: name it among the keys of an authentication method, as {signingSecret: {}}",
+            );
+        if !per_customer {
+            return scope;
+        }
+        scope.with(Member::new(
+            "customer",
+            Shape::Fields(vec![scalar("id"), open("fields")]),
+        ))
+    }
+
     /// Adds a variable, in place of one of the same name.
     #[must_use]
     pub fn with(mut self, member: Member) -> Self {

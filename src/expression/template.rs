@@ -8,6 +8,7 @@
 //! `$$(` is a literal `$(`. A placeholder ends at its own `)`, counted outside
 //! CEL's strings. Keys are never templates.
 
+mod masked;
 mod scan;
 mod tree;
 mod url;
@@ -22,8 +23,10 @@ use super::references::References;
 use super::value::{Binary, Text, Value};
 use super::{Budget, EvaluationError, Expression, Scope, Variables, lower, parse};
 
+pub use masked::Mask;
 pub use scan::check_literal;
 pub use tree::TreeTemplate;
+pub use url::Target;
 
 /// Where a template stands, and with that what its values may be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,11 +65,18 @@ enum Piece {
 /// One `$(CEL)` of a template.
 #[derive(Debug)]
 pub struct Placeholder {
+    source: Box<str>,
     expression: Expression,
     rule: UrlRule,
 }
 
 impl Placeholder {
+    /// What stands between the parentheses.
+    #[must_use]
+    pub const fn source(&self) -> &str {
+        &self.source
+    }
+
     /// Which variables and fields the placeholder names.
     #[must_use]
     pub const fn references(&self) -> &References {
@@ -221,6 +231,7 @@ impl Template {
             Piece::Placeholder(Placeholder {
                 expression,
                 rule: UrlRule::None,
+                ..
             }),
         ] = &*self.pieces
         {
@@ -238,7 +249,9 @@ impl Template {
                     budget.bytes(text.len())?;
                     rendered.push_str(text);
                 }
-                Piece::Placeholder(Placeholder { expression, rule }) => {
+                Piece::Placeholder(Placeholder {
+                    expression, rule, ..
+                }) => {
                     let value = expression.evaluate(variables, budget)?;
                     let text = display(&value, budget)?;
                     self.check_text(&text)?;
@@ -345,6 +358,7 @@ fn compile_placeholder(
         _ => (&tree, rule),
     };
     Ok(Placeholder {
+        source: source.into(),
         expression: Expression::from_tree(source, tree, scope)?,
         rule,
     })

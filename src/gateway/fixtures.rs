@@ -15,7 +15,10 @@ use super::ingest::Ingest;
 use super::places::Places;
 use super::snapshot::Snapshot;
 use super::store::{Store, StoreError};
-use crate::configuration::{Configuration, CustomerEntry, EventTypeEntry, RouteEntry, Sensitive};
+use crate::configuration::{
+    Configuration, CustomerEntry, EventTypeEntry, NoReports, Registrations, Reports, RouteEntry,
+    Sensitive,
+};
 use crate::event::{DeadLetter, Event, ObjectName};
 
 /// The key of tokens in tests.
@@ -87,12 +90,22 @@ impl Store for Memory {
     }
 }
 
-/// A handler over a store, without a configuration yet.
+/// A handler over a store, without a configuration yet; nobody provisions.
 pub fn ingest(store: Arc<dyn Store>, bounds: &Bounds) -> Arc<Ingest> {
+    ingest_for(store, Arc::new(NoReports), bounds)
+}
+
+/// A handler over a store that tells `reports`, without a configuration yet.
+pub fn ingest_for(
+    store: Arc<dyn Store>,
+    reports: Arc<dyn Reports>,
+    bounds: &Bounds,
+) -> Arc<Ingest> {
     super::ingest(
         store,
         Deduplication::new(10_000),
         Sensitive::from(TOKEN_KEY),
+        reports,
         bounds,
         &Places::new(bounds.connections),
         &mut Registry::default(),
@@ -113,6 +126,7 @@ pub fn event_type(name: &str, webhook: Value, fields: Value) -> Arc<EventTypeEnt
         "event_type": name,
         "webhook": webhook,
         "global_webhook": {},
+        "registrations": Registrations::default(),
         "schema": null,
         "on_invalid": "DeadLetter",
         "variants": [],

@@ -7,7 +7,9 @@
 //! us, and no answer holds anything that a request carried.
 
 mod answers;
+mod case;
 mod record;
+mod reports;
 
 use std::net::IpAddr;
 use std::panic::AssertUnwindSafe;
@@ -17,12 +19,13 @@ use arc_swap::ArcSwapOption;
 use bytes::Bytes;
 use futures_util::FutureExt as _;
 use http::header::{CONNECTION, EXPECT};
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, Version, request};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Version, request};
 use http_body::Body;
 use http_body_util::Full;
 use jiff::Timestamp;
 
 use self::answers::{counted, listed, not_stored, rejected, rendered};
+use self::case::Case;
 use self::record::Running;
 use super::body::{self, BodyError, BodyMemory, ReadBody};
 use super::bounds::Bounds;
@@ -31,13 +34,14 @@ use super::metrics::Metrics;
 use super::outcome::{EventCounts, Outcome};
 use super::places::{Full as NoPlace, Place, Places};
 use super::problem::Problem;
+use super::registrations::{Registration, Registrations};
 use super::request_log::RequestLog;
 use super::snapshot::{Good, ServedType, Snapshot};
 use super::store::Store;
 use super::storing;
 use super::workers::{Ending, Workers};
 use super::{path, token};
-use crate::configuration::Sensitive;
+use crate::configuration::{Reports, Sensitive};
 use crate::webhook::{self, Verdict};
 
 /// Bodies larger than this are judged among the workers: up to here it takes at most a few
@@ -48,6 +52,10 @@ const JUDGED_IN_PLACE: usize = 64 * 1024;
 pub struct Ingest {
     /// What is served; nothing before the first configuration.
     pub snapshot: ArcSwapOption<Snapshot>,
+    /// The URIs of registrations.
+    pub registrations: Registrations,
+    /// Who is told what came for registrations.
+    pub reports: Arc<dyn Reports>,
     /// Where events go.
     pub store: Arc<dyn Store>,
     /// Which events were seen before.
@@ -185,7 +193,7 @@ impl Ingest {
             )
         })?;
         let _place = self.take_place(client)?;
-        let served = self.find(&snapshot, parts.uri.path(), running)?;
+        let (served, registration) = self.find(&snapshot, parts.uri.path(), running)?;
         snapshot.admit().map_err(|wait| {
             let problem = Problem::new(
                 StatusCode::TOO_MANY_REQUESTS,
@@ -194,10 +202,7 @@ impl Ingest {
             Conclusion::refused(Outcome::RateLimited, problem.retry_after(wait))
         })?;
         let Some(good) = served.good.clone() else {
-            let problem = Problem::unavailable(
-                "this address is declared, but not in a form that can be used",
-            );
-            return Err(Conclusion::refused(Outcome::TypeUnusable, problem));
+            return Err(type_unusable());
         };
         let read = self.read(body, &parts.headers, &good).await?;
         running.read(read.raw.len());
@@ -207,10 +212,18 @@ impl Ingest {
             headers,
             ..
         } = parts;
-        let verdict = self
-            .judge(snapshot, good, read, (method, uri, headers))
-            .await?;
-        self.carry_out(verdict).await
+        let case = Case::new(snapshot, good, registration, read, (method, uri, headers));
+        match self.judge(case).await? {
+            (
+                Verdict::Capture {
+                    handshake,
+                    captured,
+                    answer,
+                },
+                case,
+            ) => self.capture(case, handshake, captured, answer).await,
+            (verdict, case) => self.carry_out(verdict, case).await,
+        }
     }
 
     /// Counts open requests: of one client, and of all.
@@ -231,19 +244,33 @@ impl Ingest {
         })
     }
 
+    /// The type that serves a path, and the registration that the path belongs to.
     fn find<'s>(
         &self,
         snapshot: &'s Snapshot,
         path: &str,
         running: &mut Running,
-    ) -> Result<&'s Arc<ServedType>, Box<Conclusion>> {
+    ) -> Result<(&'s Arc<ServedType>, Option<Arc<Registration>>), Box<Conclusion>> {
         let path = path::normal_form(path);
         if let Some(served) = snapshot.route(&path) {
-            running.found(&path, served);
-            return Ok(served);
+            running.found(&path, &served.name);
+            return Ok((served, None));
         }
-        let ours = path::token(&path).is_some_and(|token| token::verify(&self.token_key, token));
-        Err(if ours {
+        if let Some(registration) = self.registrations.get(&path) {
+            running.found(&path, &registration.event_type);
+            running.belongs_to(&registration);
+            if registration.live.is_none() {
+                return Err(Conclusion::refused(
+                    Outcome::Removed,
+                    Problem::new(StatusCode::GONE, "this webhook has been unsubscribed"),
+                ));
+            }
+            return match snapshot.event_type(&registration.event_type) {
+                Some(served) => Ok((served, Some(registration))),
+                None => Err(type_unusable()),
+            };
+        }
+        Err(if self.may_come(snapshot, &path) {
             Conclusion::refused(
                 Outcome::TokenNotHereYet,
                 Problem::unavailable("this address is not known here yet"),
@@ -253,6 +280,19 @@ impl Ingest {
                 Outcome::NotFound,
                 Problem::new(StatusCode::NOT_FOUND, "no webhook has this address"),
             )
+        })
+    }
+
+    /// Whether an unknown path may be one of ours that this pod has not heard of yet: its token
+    /// carries our MAC, or it would be a registration below a global webhook that has some.
+    fn may_come(&self, snapshot: &Snapshot, path: &str) -> bool {
+        if path::token(path).is_some_and(|token| token::verify(&self.token_key, token)) {
+            return true;
+        }
+        let global = path::of_registration(path).and_then(|(global, _)| snapshot.route(global));
+        global.is_some_and(|served| match &served.good {
+            Some(good) => good.entry.registrations.global,
+            None => true,
         })
     }
 
@@ -290,38 +330,12 @@ impl Ingest {
         })
     }
 
-    async fn judge(
-        &self,
-        snapshot: Arc<Snapshot>,
-        good: Good,
-        read: ReadBody,
-        (method, uri, headers): (Method, Uri, HeaderMap),
-    ) -> Result<Verdict, Box<Conclusion>> {
-        let ReadBody {
-            raw,
-            content,
-            memory,
-        } = read;
-        let large = raw.len().max(content.len()) > JUDGED_IN_PLACE;
-        let request = webhook::Request {
-            method,
-            public_url: snapshot.gateway.public_url.clone(),
-            path_and_query: path_and_query(&uri),
-            headers,
-            raw_body: raw,
-            body: content,
-        };
-        let work = move || {
-            let now = Timestamp::now();
-            let verdict =
-                good.receiver
-                    .receive(&request, now, &*snapshot.customers, &mut random_id);
-            drop(memory);
-            verdict
-        };
-        if !large {
-            return Ok(work());
+    /// What becomes of a request; large ones are judged among the workers.
+    async fn judge(&self, case: Case) -> Result<(Verdict, Case), Box<Conclusion>> {
+        if case.size() <= JUDGED_IN_PLACE {
+            return Ok((case.judge(), case));
         }
+        let work = move || (case.judge(), case);
         self.workers.run(work).await.map_err(|Ending| {
             Conclusion::refused(
                 Outcome::Failed,
@@ -330,14 +344,24 @@ impl Ingest {
         })
     }
 
-    async fn carry_out(&self, verdict: Verdict) -> Result<Conclusion, Box<Conclusion>> {
+    /// Does what a verdict says. A handshake that brings something to keep is not among them.
+    async fn carry_out(&self, verdict: Verdict, case: Case) -> Result<Conclusion, Box<Conclusion>> {
+        let registration = case.registration.clone();
+        let registration = registration.as_deref();
+        // Its bytes are no longer needed, but for those that became events.
+        drop(case);
         match verdict {
             Verdict::Accepted(accepted) => {
                 let webhook::Accepted {
                     items,
+                    notices,
+                    authenticated,
                     answer,
                     answer_failure,
                 } = accepted;
+                if authenticated {
+                    self.received(registration);
+                }
                 let store = storing::store(
                     Arc::clone(&self.store),
                     Arc::clone(&self.deduplication),
@@ -345,6 +369,8 @@ impl Ingest {
                     Timestamp::now().as_second(),
                 );
                 let stored = store.await.map_err(not_stored)?;
+                // Only now: a notice of a request that comes again would be told twice.
+                self.notice(registration, notices).await?;
                 Ok(Conclusion {
                     outcome: Outcome::Accepted,
                     counts: stored.counts,
@@ -369,6 +395,11 @@ impl Ingest {
                 ),
             )
             .because(format!("handshakes[{handshake}]: {reason}"))),
+            Verdict::Capture { .. } => Err(Conclusion::refused(
+                Outcome::Failed,
+                Problem::unavailable("a fault of the gateway's own"),
+            )
+            .because("a handshake captures what is closed".to_owned())),
             Verdict::MethodNotAllowed { allow } => {
                 let mut problem = Problem::new(
                     StatusCode::METHOD_NOT_ALLOWED,
@@ -387,6 +418,13 @@ impl Ingest {
                 Problem::unavailable("the request cannot be authenticated at this moment"),
             )
             .because(listed(&failures))),
+            Verdict::RegistrationIncomplete => Err(Conclusion::refused(
+                Outcome::RegistrationIncomplete,
+                Problem::unavailable("the request cannot be judged at this moment"),
+            )
+            .because(
+                "an expression reads something of the registration that is not there".to_owned(),
+            )),
             Verdict::MalformedBody => Err(Conclusion::refused(
                 Outcome::Malformed,
                 Problem::new(
@@ -401,22 +439,21 @@ impl Ingest {
                     "the request has more events than this address accepts",
                 ),
             )),
-            Verdict::Rejected(rejection) => Err(rejected(rejection)),
+            Verdict::Rejected(mut rejection) => {
+                self.received(registration);
+                let notices = std::mem::take(&mut rejection.notices);
+                self.notice(registration, notices).await?;
+                Err(rejected(rejection))
+            }
         }
     }
 }
 
-/// Byte for byte as received.
-fn path_and_query(uri: &Uri) -> String {
-    uri.path_and_query()
-        .map_or_else(|| uri.path().to_owned(), |both| both.as_str().to_owned())
-}
-
-/// A random UUID, from the generator that needs no system call each time.
-fn random_id() -> String {
-    uuid::Builder::from_random_bytes(rand::random())
-        .into_uuid()
-        .to_string()
+/// 503: the event type is not here, or was never good.
+fn type_unusable() -> Box<Conclusion> {
+    let problem =
+        Problem::unavailable("this address is declared, but not in a form that can be used");
+    Conclusion::refused(Outcome::TypeUnusable, problem)
 }
 
 #[cfg(test)]

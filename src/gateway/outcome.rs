@@ -16,6 +16,8 @@ pub enum Outcome {
     NotFound,
     /// A token of ours that this pod has not heard of yet.
     TokenNotHereYet,
+    /// The URI of a registration that we have removed.
+    Removed,
     /// A method that the type does not list.
     MethodNotAllowed,
     /// No entry of `authentication` passed.
@@ -42,6 +44,10 @@ pub enum Outcome {
     TypeUnusable,
     /// A key of ours is missing.
     KeyMissing,
+    /// A registration, or its customer, lacks what its type reads.
+    RegistrationIncomplete,
+    /// What a handshake gave to keep, or a notice, was not stored.
+    NotReported,
     /// The event log is full.
     StorageFull,
     /// The event log, or that of the dead letters, failed.
@@ -60,6 +66,7 @@ impl Outcome {
             Self::Handshake => "handshake",
             Self::NotFound => "not_found",
             Self::TokenNotHereYet => "token_not_here_yet",
+            Self::Removed => "removed",
             Self::MethodNotAllowed => "method_not_allowed",
             Self::Unauthenticated => "unauthenticated",
             Self::Malformed => "malformed",
@@ -73,6 +80,8 @@ impl Outcome {
             Self::NotConfigured => "not_configured",
             Self::TypeUnusable => "type_unusable",
             Self::KeyMissing => "key_missing",
+            Self::RegistrationIncomplete => "registration_incomplete",
+            Self::NotReported => "not_reported",
             Self::StorageFull => "storage_full",
             Self::StorageFailed => "storage_failed",
             Self::Failed => "failed",
@@ -85,6 +94,8 @@ impl Outcome {
         match self {
             Self::TypeUnusable
             | Self::KeyMissing
+            | Self::RegistrationIncomplete
+            | Self::NotReported
             | Self::StorageFull
             | Self::StorageFailed
             | Self::Overloaded
@@ -93,6 +104,7 @@ impl Outcome {
             | Self::Handshake
             | Self::NotFound
             | Self::TokenNotHereYet
+            | Self::Removed
             | Self::MethodNotAllowed
             | Self::Unauthenticated
             | Self::Malformed

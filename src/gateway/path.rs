@@ -36,10 +36,20 @@ pub fn normal_form(path: &str) -> Cow<'_, str> {
     Cow::Owned(normal)
 }
 
-/// The token of a webhook URI, if the path has the shape of one.
+/// The token of a webhook URI, if the path has the shape of one: `/h/<token>`, or that and a
+/// registration's number.
 pub fn token(path: &str) -> Option<&str> {
-    let token = path.strip_prefix(TOKEN_PREFIX)?;
-    (!token.contains('/')).then_some(token)
+    let (global, _) = of_registration(path).unwrap_or((path, 0));
+    let token = global.strip_prefix(TOKEN_PREFIX)?;
+    (!token.is_empty() && !token.contains('/')).then_some(token)
+}
+
+/// A path that has the shape of a registration's: what stands before its number, and the number.
+/// Numbers have one form: decimal, from 1, without a sign or a leading zero.
+pub fn of_registration(path: &str) -> Option<(&str, u32)> {
+    let (before, number) = path.rsplit_once('/')?;
+    let plain = !number.starts_with('0') && number.bytes().all(|byte| byte.is_ascii_digit());
+    Some((before, number.parse().ok().filter(|_| plain)?))
 }
 
 /// The path as logs and the admin API show it: a matched one without its token, any other without
@@ -49,8 +59,14 @@ pub fn shown(path: &str, matched: bool) -> String {
     const LONGEST: usize = 160;
     /// A token has 32 characters; people's path segments are mostly shorter than this.
     const SUSPICIOUS: usize = 24;
-    if matched && token(path).is_none() {
-        return cut(path, LONGEST);
+    if matched {
+        return match token(path) {
+            None => cut(path, LONGEST),
+            Some(token) => {
+                let rest = &path[TOKEN_PREFIX.len() + token.len()..];
+                format!("{TOKEN_PREFIX}***{rest}")
+            }
+        };
     }
     let mut after_prefix = false;
     let segments = path.split('/').map(|segment| {
@@ -128,6 +144,8 @@ mod tests {
             "/a-namespace-with-a-long-name/orders",
         );
         check(&format!("/h/{token}"), true, "/h/***");
+        check(&format!("/h/{token}/12"), true, "/h/***/12");
+        check("/shop/orders/12", true, "/shop/orders/12");
         check("/h/short", false, "/h/***");
         check(&format!("/H/{token}/1"), false, "/H/***/***");
         check(&format!("//x/../{token};a"), false, "//x/../***");
@@ -138,10 +156,44 @@ mod tests {
     }
 
     #[test]
-    fn a_token_is_one_segment() {
-        assert_eq!(token("/h/abc"), Some("abc"));
-        assert_eq!(token("/h/abc/"), None);
-        assert_eq!(token("/h"), None);
-        assert_eq!(token("/H/abc"), None);
+    fn a_token_is_one_segment_that_a_number_may_follow() {
+        let check = |path: &str, expected: Option<&str>| {
+            assert_eq!(token(path), expected, "{path}");
+        };
+        check("/h/abc", Some("abc"));
+        check("/h/abc/1", Some("abc"));
+        check("/h/abc/4294967295", Some("abc"));
+        for path in [
+            "/h",
+            "/H/abc",
+            "/h/abc/",
+            "/h/abc/0",
+            "/h/abc/01",
+            "/h/abc/+1",
+            "/h/abc/-1",
+            "/h/abc/1 ",
+            "/h/abc/x",
+            "/h/abc/٣",
+            "/h/abc/4294967296",
+            "/h/abc/1/1",
+            "/h/abc/1/",
+            "/h//1",
+            "/h/1",
+            "/h//abc/1",
+        ] {
+            check(path, None);
+        }
+    }
+
+    #[test]
+    fn a_registration_is_below_another_path() {
+        let check = |path: &str, expected: Option<(&str, u32)>| {
+            assert_eq!(of_registration(path), expected, "{path}");
+        };
+        check("/shop/orders/7", Some(("/shop/orders", 7)));
+        check("/shop/orders", None);
+        check("/shop/orders/007", None);
+        check("/7", Some(("", 7)));
+        check("7", None);
     }
 }

@@ -44,6 +44,11 @@ pub struct RequestRecord {
     /// The event type that the URI belongs to.
     #[serde(serialize_with = "as_text")]
     pub event_type: Option<ObjectName>,
+    /// The UpstreamSubscription that the URI belongs to.
+    #[serde(serialize_with = "as_text")]
+    pub upstream_subscription: Option<ObjectName>,
+    /// Which of its registrations, by number.
+    pub registration: Option<u32>,
     /// What became of it.
     pub verdict: Outcome,
     /// Why, where there is more to say.
@@ -184,6 +189,8 @@ mod tests {
             query: Vec::new(),
             body_bytes: 2,
             event_type: Some(ObjectName::new("shop", "orders")),
+            upstream_subscription: Some(ObjectName::new("shop", "orders-acme")),
+            registration: Some(2),
             verdict: Outcome::Accepted,
             detail: None,
             status: Some(202),
@@ -221,6 +228,8 @@ mod tests {
         assert_eq!(query_names(Some(&"x=1&".repeat(100))).len(), MOST_NAMES);
         let shown = serde_json::to_value(record(1)).unwrap();
         assert_eq!(shown["eventType"], "shop/orders");
+        assert_eq!(shown["upstreamSubscription"], "shop/orders-acme");
+        assert_eq!(shown["registration"], 2);
         assert_eq!(shown["headers"], serde_json::json!(["content-type"]));
         assert_eq!(shown["verdict"], "accepted");
     }

@@ -33,14 +33,15 @@ pub enum TlsError {
     Setup(#[source] rustls::Error),
 }
 
-/// The TLS side of a client: HTTP/2 or HTTP/1.1, the public roots or the bundle instead of them.
-pub(super) fn client_config(tls: &Tls) -> Result<ClientConfig, TlsError> {
+/// The TLS side of a client: HTTP/2 or HTTP/1.1, the public roots and those of `more_roots` (PEM),
+/// or the bundle of `tls` instead of both.
+pub(super) fn client_config(tls: &Tls, more_roots: Option<&str>) -> Result<ClientConfig, TlsError> {
     let Tls {
         ca_bundle,
         client_certificate,
     } = tls;
     let provider = Arc::new(aws_lc_rs::default_provider());
-    let roots = Arc::new(roots(ca_bundle.as_deref())?);
+    let roots = Arc::new(roots(ca_bundle.as_deref(), more_roots)?);
     let verifier = WebPkiServerVerifier::builder_with_provider(roots, provider.clone())
         .build()
         .map_err(|error| TlsError::CaBundle(error.to_string()))?;
@@ -68,16 +69,16 @@ pub(super) fn client_config(tls: &Tls) -> Result<ClientConfig, TlsError> {
     Ok(config)
 }
 
-fn roots(ca_bundle: Option<&str>) -> Result<RootCertStore, TlsError> {
+fn roots(ca_bundle: Option<&str>, more_roots: Option<&str>) -> Result<RootCertStore, TlsError> {
     let mut roots = RootCertStore::empty();
-    match ca_bundle {
-        None => roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned()),
-        Some(bundle) => {
-            for certificate in certificates(bundle.as_bytes()).map_err(TlsError::CaBundle)? {
-                roots
-                    .add(certificate)
-                    .map_err(|error| TlsError::CaBundle(error.to_string()))?;
-            }
+    if ca_bundle.is_none() {
+        roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+    }
+    if let Some(bundle) = ca_bundle.or(more_roots) {
+        for certificate in certificates(bundle.as_bytes()).map_err(TlsError::CaBundle)? {
+            roots
+                .add(certificate)
+                .map_err(|error| TlsError::CaBundle(error.to_string()))?;
         }
     }
     Ok(roots)

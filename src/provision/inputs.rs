@@ -3,7 +3,7 @@
 //! The record keeps a copy, so that a registration can be removed after the type, the customer and
 //! the Secrets are gone. The copy is replaced whenever one of them changes.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use crate::api::{DeletionPolicy, Subscription};
 use crate::configuration::Sensitive;
+pub use crate::configuration::WebhookFields;
 use crate::event::ObjectName;
 
 /// What the requests of one subscription are made from: what it says, and the values it names.
@@ -37,15 +38,6 @@ pub struct Inputs {
     pub app: Fields,
     /// `customer`; `None` for a global webhook's registration.
     pub customer: Option<CustomerInputs>,
-}
-
-/// Which of the customer's fields a type's `webhook` names; gateways get no others.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct WebhookFields {
-    /// Those that are keys (`{customerField: x}`, also of `signingSecret`).
-    pub keys: BTreeSet<String>,
-    /// Those that expressions read (`customer.fields.x`); none of them sensitive.
-    pub shown: BTreeSet<String>,
 }
 
 /// What is wanted of one subscription: that it stands at the app, as `inputs` say.

@@ -19,11 +19,12 @@ use serde_json::Value as Json;
 
 use super::compiler::Compiler;
 use super::pool::Pool;
+use super::registration::RegistrationView;
 use super::request::View;
 use super::variables::{Auth, Names};
 use super::verdict::AuthenticationFailure;
 use crate::api::{AuthenticationEntry, FieldPath};
-use crate::configuration::EventTypeEntry;
+use crate::configuration::{EventTypeEntry, LiveRegistration};
 use crate::expression::{EvaluationError, Expression, References, Scope};
 
 /// The entries of one `authentication`.
@@ -71,6 +72,13 @@ struct Check<'c, 'a, 'r> {
     view: &'a View<'r>,
     pool: &'c mut Pool,
     now: Timestamp,
+}
+
+impl<'a> Check<'_, 'a, '_> {
+    /// The registration that the URI belongs to.
+    fn registration(&self) -> Option<&'a LiveRegistration> {
+        self.view.registration().map(RegistrationView::live)
+    }
 }
 
 /// Why a method does not pass.
@@ -127,6 +135,12 @@ impl Authentication {
     /// Whether an entry is checked for each item.
     pub fn has_per_item(&self) -> bool {
         self.entries.iter().any(|entry| entry.per_item)
+    }
+
+    /// Whether nothing can pass without the signing secret of a registration.
+    pub fn needs_signing_secret(&self) -> bool {
+        let needs = |entry: &Entry| entry.methods.iter().any(Method::needs_signing_secret);
+        self.entries.iter().all(needs)
     }
 
     /// Checks the entries that look at the request as a whole.
@@ -284,7 +298,22 @@ impl Entry {
         })
     }
 
+    /// What the registration should have and lacks is our fault, whatever else is wrong.
     fn check(&self, check: &mut Check<'_, '_, '_>) -> Result<Auth, (&'static str, Fault)> {
+        let Some(registration) = check.view.registration() else {
+            return self.check_all(check);
+        };
+        registration.forget();
+        self.check_all(check).map_err(|failure| match failure {
+            (method, Fault::Refused(_)) if registration.lacks_something() => {
+                let cause = "reads something of the registration that is not there";
+                (method, Fault::OurKey(Cow::Borrowed(cause)))
+            }
+            failure => failure,
+        })
+    }
+
+    fn check_all(&self, check: &mut Check<'_, '_, '_>) -> Result<Auth, (&'static str, Fault)> {
         let mut auth = Auth {
             method: self.name.clone(),
             claims: Json::Object(serde_json::Map::new()),
@@ -331,21 +360,27 @@ impl Method {
 
     /// The claims of a token, where the method has one.
     fn check(&self, check: &mut Check<'_, '_, '_>) -> Result<Option<Json>, Fault> {
-        let (result, key_fault) = match self {
-            Self::Hmac(hmac) => (hmac.check(check).map(|()| None), hmac.key_fault()),
-            Self::Digest(digest) => (digest.check(check).map(|()| None), digest.key_fault()),
-            Self::Token(token) => (token.check(check).map(|()| None), token.key_fault()),
-            Self::Basic(basic) => (basic.check(check).map(|()| None), basic.key_fault()),
-            Self::StandardWebhooks(standard) => {
-                (standard.check(check).map(|()| None), standard.key_fault())
-            }
-            Self::Jwt(jwt) => (jwt.check(check).map(Some), jwt.key_fault()),
-            Self::None => (Ok(None), None),
-        };
-        // Whatever did not match might have matched under the key that is not here.
-        match (result, key_fault) {
-            (Err(Fault::Refused(_)), Some(cause)) => Err(Fault::OurKey(Cow::Borrowed(cause))),
-            (result, _) => result,
+        match self {
+            Self::Hmac(hmac) => hmac.check(check).map(|()| None),
+            Self::Digest(digest) => digest.check(check).map(|()| None),
+            Self::Token(token) => token.check(check).map(|()| None),
+            Self::Basic(basic) => basic.check(check).map(|()| None),
+            Self::StandardWebhooks(standard) => standard.check(check).map(|()| None),
+            Self::Jwt(jwt) => jwt.check(check).map(Some),
+            Self::None => Ok(None),
+        }
+    }
+
+    /// Whether it can only pass with the signing secret of a registration.
+    fn needs_signing_secret(&self) -> bool {
+        match self {
+            Self::Hmac(hmac) => hmac.needs_signing_secret(),
+            Self::Digest(digest) => digest.needs_signing_secret(),
+            Self::Token(token) => token.needs_signing_secret(),
+            Self::Basic(basic) => basic.needs_signing_secret(),
+            Self::StandardWebhooks(standard) => standard.needs_signing_secret(),
+            Self::Jwt(jwt) => jwt.needs_signing_secret(),
+            Self::None => false,
         }
     }
 

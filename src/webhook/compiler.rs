@@ -1,8 +1,10 @@
 //! Compiles the texts of a type and collects what is wrong with them, each with its place.
 
 use crate::api::{FieldPath, ObjectReference, Problem};
+use crate::configuration::WebhookFields;
 use crate::expression::{
-    CompileError, Expression, Path, Position, Scope, Template, TreeTemplate, check_literal,
+    CompileError, Expression, Path, Position, References, Scope, Template, TreeTemplate,
+    check_literal,
 };
 
 /// Collects problems while a type is compiled.
@@ -12,6 +14,7 @@ use crate::expression::{
 pub struct Compiler {
     object: ObjectReference,
     problems: Vec<Problem>,
+    fields: WebhookFields,
 }
 
 impl Compiler {
@@ -20,12 +23,18 @@ impl Compiler {
         Self {
             object,
             problems: Vec::new(),
+            fields: WebhookFields::default(),
         }
     }
 
-    /// Everything found; errors and warnings.
-    pub fn into_problems(self) -> Vec<Problem> {
-        self.problems
+    /// Everything found, errors and warnings, and the fields of customers that are read.
+    pub fn into_found(self) -> (Vec<Problem>, WebhookFields) {
+        (self.problems, self.fields)
+    }
+
+    /// A customer's field is a key.
+    pub fn reads_key(&mut self, field: &str) {
+        self.fields.keys.insert(field.to_owned());
     }
 
     /// An expression.
@@ -35,8 +44,9 @@ impl Compiler {
         source: &str,
         scope: &Scope,
     ) -> Option<Expression> {
-        let compiled = Expression::compile(source, scope);
-        self.found(path, compiled)
+        let compiled = self.found(path, Expression::compile(source, scope))?;
+        self.reads(path, compiled.references());
+        Some(compiled)
     }
 
     /// An expression that may be absent.
@@ -57,8 +67,9 @@ impl Compiler {
         scope: &Scope,
         position: Position,
     ) -> Option<Template> {
-        let compiled = Template::compile(source, scope, position);
-        self.found(path, compiled)
+        let compiled = self.found(path, Template::compile(source, scope, position))?;
+        self.reads(path, compiled.references());
+        Some(compiled)
     }
 
     /// A JSON tree of templates.
@@ -68,8 +79,9 @@ impl Compiler {
         tree: &serde_json::Value,
         scope: &Scope,
     ) -> Option<TreeTemplate> {
-        let compiled = TreeTemplate::compile(tree, scope);
-        self.found(path, compiled)
+        let compiled = self.found(path, TreeTemplate::compile(tree, scope))?;
+        self.reads(path, compiled.references());
+        Some(compiled)
     }
 
     /// A path of `events.from`.
@@ -90,6 +102,26 @@ impl Compiler {
                 let problem = Problem::error(&self.object, path, error.message);
                 self.problems.push(problem.at(error.range.start));
                 None
+            }
+        }
+    }
+
+    /// Notes which of a customer's fields something reads: no others come to the gateway.
+    fn reads(&mut self, path: &FieldPath, references: &References) {
+        for named in references.paths() {
+            let mut names = named.iter().map(AsRef::as_ref);
+            if names.next() != Some("customer") {
+                continue;
+            }
+            match (names.next(), names.next()) {
+                (Some("fields"), Some(field)) => {
+                    self.fields.shown.insert(field.to_owned());
+                }
+                (Some("fields") | None, _) => self.error(
+                    path,
+                    "name each field that is read, as customer.fields.<name>: the gateway knows no others",
+                ),
+                (Some(_), _) => {}
             }
         }
     }

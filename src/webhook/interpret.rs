@@ -90,6 +90,8 @@ pub struct Interpretation<'c> {
     pub ids: &'c mut dyn FnMut() -> String,
     /// The `traceparent` of the request, if it is one.
     pub traceparent: Option<String>,
+    /// Whose the events are where the URI is a customer's own.
+    customer: Option<&'c CustomerKey>,
     rejected: Rejection,
     explained_bytes: usize,
     stored_bytes: usize,
@@ -103,7 +105,7 @@ pub struct TooMany;
 impl<'c> Interpretation<'c> {
     /// Begins the interpretation of one request.
     pub fn new(
-        view: &View<'_>,
+        view: &'c View<'_>,
         pool: &'c mut Pool,
         now: Timestamp,
         customers: &'c dyn CustomerDirectory,
@@ -115,14 +117,24 @@ impl<'c> Interpretation<'c> {
             customers,
             ids,
             traceparent: attributes::traceparent(&view.request().headers),
+            customer: view.registration().and_then(|registration| {
+                let customer = registration.live().customer.as_ref();
+                customer.map(|customer| &customer.key)
+            }),
             rejected: Rejection {
                 count: 0,
                 items: Vec::new(),
+                notices: Vec::new(),
             },
             explained_bytes: 0,
             stored_bytes: 0,
             events: 0,
         }
+    }
+
+    /// How many items `Reject` applies to so far.
+    pub fn rejected(&self) -> usize {
+        self.rejected.count
     }
 
     /// The items that `Reject` applies to, if there are any.
@@ -190,7 +202,7 @@ impl Interpreter {
             message: "the body cannot be parsed as JSON".to_owned(),
             pointer: None,
         };
-        let letter = self.dead_letter(&draft, None, item, vec![reason], context);
+        let letter = self.dead_letter(&draft, context.customer, item, vec![reason], context);
         ItemOutcome::Events(vec![letter])
     }
 
@@ -219,7 +231,7 @@ impl Interpreter {
             });
         }
         if !draft.reasons.is_empty() {
-            return self.invalid(&draft, &[Owner::nobody()], item, index, context);
+            return self.invalid(&draft, &[Owner::of_uri(context)], item, index, context);
         }
         if let Some(when) = &self.when {
             match context
@@ -232,7 +244,7 @@ impl Interpreter {
                     // Never dropped and never refused: whether it is an event at all is not known.
                     let reasons = vec![failed("events.when", &error)];
                     context.count(1, item.data.as_ref().map_or(0, |data| data.len()), self)?;
-                    let letter = self.dead_letter(&draft, None, item, reasons, context);
+                    let letter = self.dead_letter(&draft, context.customer, item, reasons, context);
                     return Ok(ItemOutcome::Events(vec![letter]));
                 }
             }
@@ -470,6 +482,14 @@ impl Interpretation<'_> {
 }
 
 impl Owner {
+    /// The customer of the URI, or nobody.
+    fn of_uri(context: &Interpretation<'_>) -> Self {
+        Self {
+            key: context.customer.cloned(),
+            known: true,
+        }
+    }
+
     fn nobody() -> Self {
         Self {
             key: None,

@@ -10,16 +10,18 @@ use super::answer::Response;
 use super::authentication::{Authentication, Scopes, Trust};
 use super::compiler::Compiler;
 use super::customer::CustomerDirectory;
+use super::handshake::Handshakes;
 use super::interpret::{Interpretation, Interpreter, StillRefused};
+use super::lifecycle::Lifecycle;
 use super::pool::Pool;
-use super::request::{Request, Unauthenticated, View};
+use super::request::{Request, View};
 use super::split::{Item, SplitError, split};
 use super::variables::{Auth, Names};
-use super::verdict::{Accepted, AuthenticationFailure, ItemOutcome, Verdict};
-use crate::api::{self, FieldPath, ObjectReference, OnInvalid, Problem, Webhook};
-use crate::configuration::EventTypeEntry;
+use super::verdict::{Accepted, AuthenticationFailure, ItemOutcome, Outcome, Rejection, Verdict};
+use crate::api::{self, FieldPath, LifecycleAction, ObjectReference, OnInvalid, Problem, Webhook};
+use crate::configuration::{EventTypeEntry, LiveRegistration, WebhookFields};
 use crate::event::{DeadLetter, Event};
-use crate::expression::{Expression, Path, PathRoot, Scope};
+use crate::expression::{Path, PathRoot, Scope};
 
 /// The methods that `Allow` names where a type lists none: those that real apps use.
 const DEFAULT_ALLOW: &str = "GET, POST, PUT, PATCH, DELETE";
@@ -34,19 +36,14 @@ pub struct Receiver {
     allow: String,
     max_body_bytes: u32,
     max_events: u32,
-    handshakes: Vec<Handshake>,
+    handshakes: Handshakes,
     authentication: Authentication,
+    lifecycle: Lifecycle,
+    fields: WebhookFields,
     paths: Vec<Path>,
     interpreter: Interpreter,
     respond: Option<Response>,
     warnings: Vec<Problem>,
-}
-
-#[derive(Debug)]
-struct Handshake {
-    when: Expression,
-    authentication: Option<Authentication>,
-    respond: Response,
 }
 
 /// How far a request as a whole is trusted.
@@ -55,6 +52,14 @@ enum Trusted {
     Wholly(Auth),
     /// Each item has to show it; these entries have failed already.
     ByItem(Vec<AuthenticationFailure>),
+}
+
+/// What is known of an accepted request beside its items.
+struct Known<'a> {
+    /// What authentication found out; `None` where there was nothing to authenticate.
+    auth: Option<&'a Auth>,
+    /// What it gave notice of.
+    notices: Vec<LifecycleAction>,
 }
 
 impl Receiver {
@@ -77,7 +82,7 @@ impl Receiver {
             authentication,
             handshakes,
             events: _,
-            lifecycle: _,
+            lifecycle,
             respond,
             deduplication: _,
         } = &entry.webhook;
@@ -86,10 +91,11 @@ impl Receiver {
             .map(|methods| compile_methods(&mut compiler, &webhook, methods));
         let paths = compile_paths(&mut compiler, &webhook, entry);
         let levels = paths.len();
+        let scope = |scope| of_registration(with_levels(scope, levels), entry);
         let scopes = Scopes {
-            methods: with_levels(Scope::authentication(), levels),
-            digest_message: with_levels(Scope::digest_message(), levels),
-            require: with_levels(Scope::events(), levels),
+            methods: scope(Scope::authentication()),
+            digest_message: scope(Scope::digest_message()),
+            require: scope(Scope::events()),
         };
         let authentication = Authentication::compile(
             &mut compiler,
@@ -98,19 +104,25 @@ impl Receiver {
             entry,
             &scopes,
         );
-        let handshakes = handshakes
-            .iter()
-            .enumerate()
-            .filter_map(|(index, handshake)| {
-                let path = webhook.field("handshakes").index(index);
-                Handshake::compile(&mut compiler, &path, handshake, entry)
-            })
-            .collect();
+        let handshakes = Handshakes::compile(
+            &mut compiler,
+            &webhook.field("handshakes"),
+            handshakes,
+            entry,
+            &authentication,
+        );
+        let lifecycle = Lifecycle::compile(
+            &mut compiler,
+            &webhook.field("lifecycle"),
+            lifecycle,
+            entry,
+            &scope(Scope::events()),
+        );
         let respond = respond.as_ref().map(|respond| {
             let path = webhook.field("respond");
             let default = StatusCode::ACCEPTED;
-            let response =
-                Response::compile(&mut compiler, &path, respond, &Scope::respond(), default);
+            let scope = of_registration(Scope::respond(), entry);
+            let response = Response::compile(&mut compiler, &path, respond, &scope, default);
             if !response.is_success() {
                 compiler.error(
                     &path.field("status"),
@@ -119,9 +131,8 @@ impl Receiver {
             }
             response
         });
-        let interpreter =
-            Interpreter::compile(&mut compiler, entry, &with_levels(Scope::events(), levels));
-        let problems = compiler.into_problems();
+        let interpreter = Interpreter::compile(&mut compiler, entry, &scope(Scope::events()));
+        let (problems, fields) = compiler.into_found();
         if problems.iter().any(Problem::is_error) {
             return Err(problems);
         }
@@ -140,6 +151,8 @@ impl Receiver {
             max_events: entry.webhook.max_events(),
             handshakes,
             authentication,
+            lifecycle,
+            fields,
             paths,
             interpreter,
             respond,
@@ -153,24 +166,33 @@ impl Receiver {
         &self.warnings
     }
 
+    /// The fields of a customer that the type's `webhook` names: a registration has to bring those.
+    #[must_use]
+    pub fn customer_fields(&self) -> &WebhookFields {
+        &self.fields
+    }
+
     /// The largest body in bytes, also after decompression.
     #[must_use]
     pub fn max_body_bytes(&self) -> u32 {
         self.max_body_bytes
     }
 
-    /// What becomes of a request. `now` is when it arrived; `ids` makes ids for events that carry none.
+    /// What becomes of a request. `registration` is the one that its URI belongs to, `now` when it
+    /// arrived; `ids` makes ids for events that carry none.
     pub fn receive(
         &self,
         request: &Request,
+        registration: Option<&LiveRegistration>,
         now: Timestamp,
         customers: &dyn CustomerDirectory,
         ids: &mut dyn FnMut() -> String,
     ) -> Verdict {
-        let view = View::new(request);
+        let view = View::new(request, registration);
         let size = request.body.len().max(request.raw_body.len());
         let mut pool = Pool::new(size, self.max_body_bytes);
-        if let Some(verdict) = self.shake_hands(&view, &mut pool, now) {
+        let handshakes = &self.handshakes;
+        if let Some(verdict) = handshakes.shake(&view, &self.authentication, &mut pool, now) {
             return verdict;
         }
         if !self.allows(&request.method) {
@@ -189,7 +211,8 @@ impl Receiver {
             Trust::KeyMissing(failures) => return Verdict::KeyMissing(failures),
         };
         let limit = self.max_events as usize;
-        let items = match split(&view, &self.paths, limit, self.interpreter.reads_items()) {
+        let reads = self.interpreter.reads_items() || !self.lifecycle.is_empty();
+        let items = match split(&view, &self.paths, limit, reads) {
             Ok(items) => items,
             Err(SplitError::TooMany) => return Verdict::TooManyEvents,
             Err(SplitError::Malformed) => {
@@ -212,37 +235,6 @@ impl Receiver {
     ) -> Result<Event, StillRefused> {
         self.interpreter
             .reconsider(letter, now, customers, self.max_body_bytes)
-    }
-
-    fn shake_hands(&self, view: &View<'_>, pool: &mut Pool, now: Timestamp) -> Option<Verdict> {
-        let early = Unauthenticated(view);
-        let names = Names::new(view, &early);
-        let matches = |pool: &mut Pool, handshake: &Handshake| {
-            pool.evaluate(|budget| handshake.when.evaluate_bool(&names, budget))
-                .unwrap_or(false)
-        };
-        let index = self
-            .handshakes
-            .iter()
-            .position(|handshake| matches(pool, handshake))?;
-        let handshake = &self.handshakes[index];
-        let authentication = handshake
-            .authentication
-            .as_ref()
-            .unwrap_or(&self.authentication);
-        Some(
-            match authentication.check_request(Names::new(view, view), pool, now) {
-                Trust::Failed(failures) => Verdict::Unauthenticated(failures),
-                Trust::KeyMissing(failures) => Verdict::KeyMissing(failures),
-                Trust::Passed(_) => match handshake.respond.render(&names, pool) {
-                    Ok(answer) => Verdict::Handshake(answer),
-                    Err(reason) => Verdict::HandshakeFailed {
-                        handshake: index,
-                        reason,
-                    },
-                },
-            },
-        )
     }
 
     fn allows(&self, method: &Method) -> bool {
@@ -273,7 +265,11 @@ impl Receiver {
         let outcome = self
             .interpreter
             .malformed(&Item::unread(view), &mut context);
-        self.accepted(view, vec![outcome], auth, pool)
+        let known = Known {
+            auth: Some(auth),
+            notices: Vec::new(),
+        };
+        self.accepted(view, vec![outcome], known, pool)
     }
 
     #[expect(
@@ -294,6 +290,7 @@ impl Receiver {
         let mut outcomes = Vec::with_capacity(items.len());
         let mut first_auth = None;
         let mut failures = Vec::new();
+        let mut notices = Vec::new();
         for (index, item) in items.iter().enumerate() {
             let checked;
             let auth = match trusted {
@@ -320,16 +317,34 @@ impl Receiver {
             if first_auth.is_none() {
                 first_auth = Some(auth.clone());
             }
+            let names = Names::new(view, view).with_item(item).with_auth(auth);
+            if let Some(action) = self.lifecycle.notice(&names, context.pool) {
+                if !notices.contains(&action) {
+                    notices.push(action);
+                }
+                outcomes.push(ItemOutcome::Skipped);
+                continue;
+            }
+            if let Some(registration) = view.registration() {
+                registration.forget();
+            }
+            let rejected = context.rejected();
             match self
                 .interpreter
                 .interpret(view, item, index, auth, &mut context)
             {
+                Ok(outcome) if spoiled(view, &outcome, context.rejected() > rejected) => {
+                    return Verdict::RegistrationIncomplete;
+                }
                 Ok(outcome) => outcomes.push(outcome),
                 Err(_) => return Verdict::TooManyEvents,
             }
         }
         if let Some(rejection) = context.into_rejection() {
-            return Verdict::Rejected(rejection);
+            return Verdict::Rejected(Rejection {
+                notices,
+                ..rejection
+            });
         }
         if !items.is_empty() && first_auth.is_none() {
             if let Trusted::ByItem(causes) = trusted {
@@ -337,22 +352,22 @@ impl Receiver {
             }
             return Verdict::Unauthenticated(failures);
         }
-        let auth = match (first_auth, trusted) {
-            (Some(auth), _) => auth,
-            (None, Trusted::Wholly(auth)) => auth.clone(),
-            (None, Trusted::ByItem(_)) => Auth::nothing(),
+        let auth = match (&first_auth, trusted) {
+            (Some(auth), _) | (None, Trusted::Wholly(auth)) => Some(auth),
+            (None, Trusted::ByItem(_)) => None,
         };
-        self.accepted(view, outcomes, &auth, pool)
+        self.accepted(view, outcomes, Known { auth, notices }, pool)
     }
 
     fn accepted(
         &self,
         view: &View<'_>,
         items: Vec<ItemOutcome>,
-        auth: &Auth,
+        Known { auth, notices }: Known<'_>,
         pool: &mut Pool,
     ) -> Verdict {
-        let names = Names::new(view, view).with_auth(auth);
+        let nothing = Auth::nothing();
+        let names = Names::new(view, view).with_auth(auth.unwrap_or(&nothing));
         let (answer, answer_failure) = match &self.respond {
             None => (None, None),
             Some(respond) => match respond.render(&names, pool) {
@@ -363,52 +378,34 @@ impl Receiver {
         };
         Verdict::Accepted(Accepted {
             items,
+            notices,
+            authenticated: auth.is_some(),
             answer,
             answer_failure,
         })
     }
 }
 
-impl Handshake {
-    fn compile(
-        compiler: &mut Compiler,
-        path: &FieldPath,
-        spec: &api::Handshake,
-        entry: &EventTypeEntry,
-    ) -> Option<Self> {
-        const NO_ITEM: &str =
-            "a handshake is answered before the request is split: there is no `item`";
-        let api::Handshake {
-            when,
-            authentication,
-            respond,
-            capture: _,
-        } = spec;
-        let scope = Scope::handshake();
-        let when = compiler.expression(&path.field("when"), when, &scope);
-        let without_items =
-            |scope: Scope| scope.without("item", NO_ITEM).without("parent", NO_ITEM);
-        let scopes = Scopes {
-            methods: without_items(Scope::authentication()),
-            digest_message: without_items(Scope::digest_message()),
-            require: without_items(Scope::events()),
-        };
-        let authentication = authentication.as_ref().map(|entries| {
-            let path = path.field("authentication");
-            Authentication::compile(compiler, &path, entries, entry, &scopes)
-        });
-        let respond = Response::compile(
-            compiler,
-            &path.field("respond"),
-            respond,
-            &scope,
-            StatusCode::OK,
-        );
-        Some(Self {
-            when: when?,
-            authentication,
-            respond,
-        })
+/// Whether an item came to nothing because of what its registration lacks. A dead letter for such
+/// a reason is final, so while the app has yet to tell it, the sender shall come again; a refusal is
+/// never the answer to a fault of ours.
+fn spoiled(view: &View<'_>, outcome: &ItemOutcome, rejected: bool) -> bool {
+    let Some(registration) = view.registration() else {
+        return false;
+    };
+    let is_dead = |outcome: &Outcome| matches!(outcome, Outcome::DeadLetter(_));
+    let died = match outcome {
+        ItemOutcome::Events(outcomes) => outcomes.iter().any(is_dead),
+        ItemOutcome::Skipped | ItemOutcome::Refused => false,
+    };
+    rejected && registration.lacks_something() || died && registration.is_too_new()
+}
+
+/// `customer` and `subscription` exist where the type has registrations.
+pub(super) fn of_registration(scope: Scope, entry: &EventTypeEntry) -> Scope {
+    match entry.registrations.exist() {
+        true => scope.with_registration(entry.registrations.per_customer),
+        false => scope,
     }
 }
 

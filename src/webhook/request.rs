@@ -11,6 +11,8 @@ use http::{HeaderMap, Method};
 use serde_json::Value as Json;
 
 use super::media::{Family, Media};
+use super::registration::RegistrationView;
+use crate::configuration::LiveRegistration;
 use crate::expression::{EvaluationError, Object, Value};
 
 /// Largest body that a handshake's expressions read: they run before authentication, and real
@@ -54,6 +56,7 @@ pub enum Body<'r> {
 /// A request with everything derived from it, each part computed at most once.
 pub struct View<'r> {
     request: &'r Request,
+    registration: Option<RegistrationView<'r>>,
     headers: Headers<'r>,
     media: Media,
     url: OnceCell<String>,
@@ -63,10 +66,11 @@ pub struct View<'r> {
 }
 
 impl<'r> View<'r> {
-    /// Nothing is read yet but the content type.
-    pub fn new(request: &'r Request) -> Self {
+    /// Nothing is read yet but the content type. `registration` is the one whose URI it came to.
+    pub fn new(request: &'r Request, registration: Option<&'r LiveRegistration>) -> Self {
         Self {
             request,
+            registration: registration.map(RegistrationView::new),
             headers: Headers(&request.headers),
             media: Media::of(&request.headers),
             url: OnceCell::new(),
@@ -79,6 +83,11 @@ impl<'r> View<'r> {
     /// The request itself.
     pub fn request(&self) -> &'r Request {
         self.request
+    }
+
+    /// The registration that the URI belongs to.
+    pub fn registration(&self) -> Option<&RegistrationView<'r>> {
+        self.registration.as_ref()
     }
 
     /// The content type.

@@ -249,7 +249,7 @@ fn message(
     let failed = |error: &dyn std::fmt::Display| SignError::Message(error.to_string());
     let template =
         Template::compile(template, scope, Position::Bytes).map_err(|error| failed(&error))?;
-    let view = View::new(request);
+    let view = View::new(request, None);
     let mut names = Names::new(&view, &view);
     if let Some(key) = key {
         names = names.with_key(key);

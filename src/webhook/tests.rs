@@ -9,6 +9,7 @@ mod compile;
 mod events;
 mod handshakes;
 mod jwt;
+mod registrations;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -19,7 +20,10 @@ use jiff::Timestamp;
 
 use super::{CustomerIndex, ItemOutcome, Outcome, Receiver, Request, Verdict};
 use crate::api::{AppEventTypeSpec, KeyReference, KeySource, Problem};
-use crate::configuration::{CustomerEntry, EventTypeEntry, KeyEntry, Sensitive, VariantEntry};
+use crate::configuration::{
+    CustomerEntry, EventTypeEntry, KeyEntry, LiveRegistration, Registrations, Sensitive,
+    VariantEntry,
+};
 use crate::event::{Event, ObjectName, Reason};
 
 pub const NOW: &str = "2026-01-02T03:04:05Z";
@@ -37,6 +41,7 @@ pub fn entry(spec: &str, keys: &[(&str, &[u8])]) -> EventTypeEntry {
             .map(|schema| serde_json::Value::Object(schema).to_string())
     };
     EventTypeEntry {
+        registrations: Registrations::of(&spec),
         name: ObjectName::new("crm", "contact"),
         event_type: spec.type_.clone().unwrap_or("contact".into()),
         schema: schema(&spec.schema),
@@ -146,10 +151,33 @@ pub fn receive(receiver: &Receiver, request: &Request) -> Verdict {
     receive_for(receiver, request, &CustomerIndex::default())
 }
 
-/// Ids that the type does not give are `id-1`, `id-2`, ….
+/// A request to the URI of a registration.
+pub fn receive_at(
+    receiver: &Receiver,
+    request: &Request,
+    registration: &LiveRegistration,
+) -> Verdict {
+    receive_by(
+        receiver,
+        request,
+        Some(registration),
+        &CustomerIndex::default(),
+    )
+}
+
 pub fn receive_for(receiver: &Receiver, request: &Request, customers: &CustomerIndex) -> Verdict {
+    receive_by(receiver, request, None, customers)
+}
+
+/// Ids that the type does not give are `id-1`, `id-2`, ….
+pub fn receive_by(
+    receiver: &Receiver,
+    request: &Request,
+    registration: Option<&LiveRegistration>,
+    customers: &CustomerIndex,
+) -> Verdict {
     let mut count = 0;
-    receiver.receive(request, now(), customers, &mut || {
+    receiver.receive(request, registration, now(), customers, &mut || {
         count += 1;
         format!("id-{count}")
     })
@@ -159,6 +187,24 @@ pub fn receive_for(receiver: &Receiver, request: &Request, customers: &CustomerI
 pub fn summary(verdict: &Verdict) -> String {
     match verdict {
         Verdict::Handshake(answer) => format!("handshake {}", answer.status.as_u16()),
+        Verdict::Capture {
+            handshake,
+            captured,
+            answer,
+        } => {
+            let secret = captured
+                .signing_secret
+                .as_ref()
+                .map(|secret| String::from_utf8_lossy(secret.expose()).into_owned());
+            let expires = captured.expires_at.map(|at| at.to_string());
+            format!(
+                "handshake {handshake} brings {} {}, {}",
+                secret.as_deref().unwrap_or("-"),
+                expires.as_deref().unwrap_or("-"),
+                answer.status.as_u16()
+            )
+        }
+        Verdict::RegistrationIncomplete => "503".into(),
         Verdict::HandshakeFailed { handshake, reason } => {
             format!("handshake {handshake} failed: {reason}")
         }

@@ -2,6 +2,7 @@
 
 use serde_json::Value as Json;
 
+use super::registration::RegistrationView;
 use super::request::View;
 use super::split::Item;
 use crate::expression::{EvaluationError, Object, Value, Variables};
@@ -74,6 +75,12 @@ impl Variables for Names<'_, '_> {
         const ABSENT: EvaluationError = EvaluationError::Unavailable {
             reason: "the variable has no value here",
         };
+        const NO_CUSTOMER: EvaluationError = EvaluationError::Unavailable {
+            reason: "`customer` has no value: the URI belongs to no customer's registration",
+        };
+        const NO_REGISTRATION: EvaluationError = EvaluationError::Unavailable {
+            reason: "`subscription` has no value: the URI belongs to no registration",
+        };
         match name {
             "request" => Ok(Value::object(self.request)),
             "item" => self.item.ok_or(ABSENT)?.expression_value(self.view),
@@ -83,6 +90,16 @@ impl Variables for Names<'_, '_> {
             },
             "auth" => Ok(Value::object(self.auth.ok_or(ABSENT)?)),
             "event" => Ok(Value::object(self.event.ok_or(ABSENT)?)),
+            "customer" => self
+                .view
+                .registration()
+                .and_then(RegistrationView::customer)
+                .ok_or(NO_CUSTOMER),
+            "subscription" => self
+                .view
+                .registration()
+                .map(RegistrationView::subscription)
+                .ok_or(NO_REGISTRATION),
             "key" => Ok(Value::bytes(self.key.ok_or(ABSENT)?)),
             _ => Err(ABSENT),
         }

@@ -8,6 +8,8 @@ use std::fmt;
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, StatusCode};
 
+use crate::api::LifecycleAction;
+use crate::configuration::Captured;
 use crate::event::{DeadLetter, Event, Reason};
 
 /// What becomes of a request.
@@ -15,6 +17,15 @@ use crate::event::{DeadLetter, Event, Reason};
 pub enum Verdict {
     /// A handshake: answered, never an event.
     Handshake(Answer),
+    /// A handshake that gives something to keep: answered once it is kept.
+    Capture {
+        /// Which of the type's handshakes, from 0.
+        handshake: usize,
+        /// What is to be kept.
+        captured: Captured,
+        /// The answer.
+        answer: Answer,
+    },
     /// A handshake whose answer could not be made from the request: 400.
     HandshakeFailed {
         /// Which of the type's handshakes, from 0.
@@ -31,6 +42,8 @@ pub enum Verdict {
     Unauthenticated(Vec<AuthenticationFailure>),
     /// No entry passed, and one of them could not be checked because our own key is missing: 503.
     KeyMissing(Vec<AuthenticationFailure>),
+    /// The registration, or its customer, lacks something that the type reads: 503.
+    RegistrationIncomplete,
     /// The body does not parse as what it says it is: 400.
     MalformedBody,
     /// More events than `maxEvents`, or more to store than the body could explain: 413.
@@ -48,6 +61,8 @@ pub struct Rejection {
     pub count: usize,
     /// The first of them, at most [`MAX_REPORTED`].
     pub items: Vec<RejectedItem>,
+    /// What the request gave notice of; each once. It is told all the same.
+    pub notices: Vec<LifecycleAction>,
 }
 
 /// Most items that a [`Rejection`] describes.
@@ -67,6 +82,10 @@ pub struct RejectedItem {
 pub struct Accepted {
     /// One entry for each item, in the order of the request.
     pub items: Vec<ItemOutcome>,
+    /// What it gives notice of; each once. Their items are skipped.
+    pub notices: Vec<LifecycleAction>,
+    /// Whether it was authenticated: not where each item is by itself, and there was none.
+    pub authenticated: bool,
     /// The type's `respond`; `None`: the answer that counts the events.
     pub answer: Option<Answer>,
     /// Why `respond` could not be made from the request, for logs; then its status goes out alone.
@@ -78,7 +97,7 @@ pub struct Accepted {
 pub enum ItemOutcome {
     /// One event, or one for each customer.
     Events(Vec<Outcome>),
-    /// `events.when` is false: acknowledged and counted.
+    /// `events.when` is false, or it is a notice: acknowledged and counted.
     Skipped,
     /// Not authenticated, while others of the request are: refused and counted.
     Refused,

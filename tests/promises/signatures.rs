@@ -12,6 +12,7 @@ fn verdict(signed: &Signed) -> Verdict {
     let now: Timestamp = "2026-01-02T03:04:05Z".parse().unwrap();
     receiver.receive(
         &signed.request(),
+        None,
         now,
         &CustomerIndex::default(),
         &mut || "id".into(),
@@ -56,6 +57,7 @@ fn a_signature_is_refused_under_a_missing_and_an_empty_key_and_it_is_our_fault()
             let now: Timestamp = "2026-01-02T03:04:05Z".parse().unwrap();
             let verdict = receiver.receive(
                 &signed.request(),
+                None,
                 now,
                 &CustomerIndex::default(),
                 &mut || "id".into(),

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use serde::Deserialize;
 use tidegate::api::{AuthenticationEntry, KeyReference, KeySource, OnInvalid, Webhook};
-use tidegate::configuration::{EventTypeEntry, KeyEntry, Sensitive};
+use tidegate::configuration::{EventTypeEntry, KeyEntry, Registrations, Sensitive};
 use tidegate::event::ObjectName;
 use tidegate::webhook::Request;
 
@@ -66,6 +66,7 @@ impl Signed {
             event_type: self.scheme.clone(),
             webhook,
             global_webhook: None,
+            registrations: Registrations::default(),
             schema: None,
             on_invalid: OnInvalid::DeadLetter,
             variants: Vec::new(),

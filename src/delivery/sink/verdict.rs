@@ -1,14 +1,10 @@
 //! What an answer's status means for the event. Pure.
 
-use std::time::{Duration, UNIX_EPOCH};
-
-use http::{HeaderMap, StatusCode, header};
+use http::{HeaderMap, StatusCode};
 use jiff::Timestamp;
 
 use crate::delivery::sender::{Failure, FailureKind, Outcome};
-
-/// A longer `Retry-After` counts as this: beyond a day it is more likely a mistake than a wish.
-const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
+use crate::outbound::retry_after;
 
 /// What the dispatcher is to do after an answer that came at `now`.
 ///
@@ -52,25 +48,13 @@ pub(super) fn of(status: StatusCode, headers: &HeaderMap, now: Timestamp) -> Out
     }
 }
 
-/// `Retry-After` as a delay from `now` (RFC 9110 §10.2.3: seconds, or a date in any of the three
-/// forms). A date that has passed is no delay; what is neither form is as if it were absent.
-fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
-    let text = headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim();
-    if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
-        // Digits that overflow mean very long.
-        let seconds = text.parse().unwrap_or(u64::MAX);
-        return Some(Duration::from_secs(seconds).min(LONGEST_RETRY_AFTER));
-    }
-    let date = httpdate::parse_http_date(text).ok()?;
-    let date = date.duration_since(UNIX_EPOCH).ok()?;
-    let now = Duration::try_from(now.as_duration()).ok()?;
-    Some(date.saturating_sub(now).min(LONGEST_RETRY_AFTER))
-}
-
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use http::{HeaderValue, header};
+
     use super::*;
-    use http::HeaderValue;
 
     /// 2026-01-02T03:04:05Z.
     fn now() -> Timestamp {

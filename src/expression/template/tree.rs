@@ -12,13 +12,13 @@ const MAX_DEPTH: usize = 128;
 /// A compiled tree.
 #[derive(Debug)]
 pub struct TreeTemplate {
-    root: Node,
+    pub(super) root: Node,
     references: References,
     sensitive: bool,
 }
 
 #[derive(Debug)]
-enum Node {
+pub(super) enum Node {
     /// A part without placeholders.
     Literal(Json),
     Text(Template),

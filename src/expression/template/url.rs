@@ -6,6 +6,7 @@
 //! host may be called at all is decided by whoever sends the request.
 
 use super::scan::Part;
+use super::{Piece, Template};
 use crate::expression::functions::RESERVED;
 use crate::expression::parse::character_at;
 use crate::expression::{CompileError, EvaluationError};
@@ -31,6 +32,57 @@ enum In {
     Host,
     Path,
     Query,
+}
+
+/// Where a URL template leads, as far as its own text tells.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Target {
+    /// Anywhere: the whole URL is one value.
+    Any,
+    /// To a host that values decide on, with the literal scheme, and the port where one is written.
+    Host {
+        /// Whether the scheme is `https`.
+        https: bool,
+        /// The port that follows the host.
+        port: Option<u16>,
+    },
+    /// To this origin: its text is literal up to the path.
+    Origin(url::Url),
+}
+
+impl Template {
+    /// Where a template of [`super::Position::Url`] leads; `None` for other positions.
+    #[must_use]
+    pub fn target(&self) -> Option<Target> {
+        let rules = self.placeholders().map(|placeholder| placeholder.rule);
+        let mut in_host = false;
+        for rule in rules {
+            match rule {
+                UrlRule::None => return None,
+                UrlRule::Whole => return Some(Target::Any),
+                UrlRule::Host => in_host = true,
+                UrlRule::Path | UrlRule::PathWithSlashes | UrlRule::Query => {}
+            }
+        }
+        // As a placeholder in the host would have its own rule, the text before the first one
+        // holds the whole origin.
+        let mut whole = String::new();
+        for piece in &self.pieces {
+            match piece {
+                Piece::Literal(text) => whole.push_str(text),
+                Piece::Placeholder(_) if in_host => whole.push('1'),
+                Piece::Placeholder(_) => break,
+            }
+        }
+        let url = url::Url::parse(&whole).ok()?;
+        if in_host {
+            return Some(Target::Host {
+                https: url.scheme() == "https",
+                port: url.port(),
+            });
+        }
+        Some(Target::Origin(url))
+    }
 }
 
 /// The rule of each placeholder, in order.

@@ -15,7 +15,12 @@ use crate::webhook::{self, AuthenticationFailure, Rejection};
 
 /// 422: what is wrong with which events.
 pub fn rejected(rejection: Rejection) -> Box<Conclusion> {
-    let Rejection { count, items } = rejection;
+    let Rejection {
+        count,
+        items,
+        // Told already.
+        notices: _,
+    } = rejection;
     let detail = match count {
         1 => Cow::Borrowed("one event is invalid; nothing of the request was stored"),
         count => Cow::Owned(format!(

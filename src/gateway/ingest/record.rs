@@ -14,9 +14,10 @@ use jiff::Timestamp;
 use super::super::metrics::InFlight;
 use super::super::outcome::{EventCounts, Outcome};
 use super::super::path;
+use super::super::registrations::Registration;
 use super::super::request_log::{RequestRecord, header_names, method_name, query_names};
-use super::super::snapshot::ServedType;
 use super::{Conclusion, Ingest};
+use crate::event::ObjectName;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -45,6 +46,8 @@ impl Running {
                 query: query_names(parts.uri.query()),
                 body_bytes: 0,
                 event_type: None,
+                upstream_subscription: None,
+                registration: None,
                 verdict: Outcome::Abandoned,
                 detail: None,
                 status: None,
@@ -56,10 +59,18 @@ impl Running {
     }
 
     /// The URI is one of ours.
-    pub fn found(&mut self, path: &str, served: &ServedType) {
+    pub fn found(&mut self, path: &str, event_type: &ObjectName) {
         if let Some(record) = &mut self.record {
             record.path = path::shown(path, true);
-            record.event_type = Some(served.name.clone());
+            record.event_type = Some(event_type.clone());
+        }
+    }
+
+    /// The URI is this registration's.
+    pub fn belongs_to(&mut self, registration: &Registration) {
+        if let Some(record) = &mut self.record {
+            record.upstream_subscription = Some(registration.subscription.clone());
+            record.registration = Some(registration.number);
         }
     }
 
@@ -111,6 +122,8 @@ impl Running {
                     method = record.method,
                     path = record.path,
                     event_type = record.event_type.as_ref().map(tracing::field::display),
+                    upstream_subscription = record.upstream_subscription.as_ref().map(tracing::field::display),
+                    registration = record.registration,
                     client = %record.client,
                     body_bytes = record.body_bytes,
                     micros = record.micros,

@@ -3,7 +3,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use super::key::{Keys, equal};
+use super::key::{Keys, Usable, equal};
 use super::{Check, Fault, Scopes};
 use crate::api::{self, FieldPath};
 use crate::configuration::{EventTypeEntry, Sensitive};
@@ -92,13 +92,15 @@ impl Token {
     }
 
     pub fn check(&self, check: &mut Check<'_, '_, '_>) -> Result<(), Fault> {
-        self.carried.check(check, |token| {
-            any(&self.keys, token.as_bytes(), "the token is another")
+        self.keys.check(check.registration(), |keys| {
+            self.carried.check(check, |token| {
+                any(keys, token.as_bytes(), "the token is another")
+            })
         })
     }
 
-    pub fn key_fault(&self) -> Option<&'static str> {
-        self.keys.fault()
+    pub fn needs_signing_secret(&self) -> bool {
+        self.keys.are_signing_secrets()
     }
 
     pub fn each_reference(&self, take: &mut dyn FnMut(&References)) {
@@ -132,6 +134,15 @@ impl Basic {
     }
 
     pub fn check(&self, check: &mut Check<'_, '_, '_>) -> Result<(), Fault> {
+        self.passwords
+            .check(check.registration(), |keys| self.check_with(keys, check))
+    }
+
+    fn check_with(
+        &self,
+        passwords: &Usable<'_, Sensitive>,
+        check: &mut Check<'_, '_, '_>,
+    ) -> Result<(), Fault> {
         let header = single_header(&check.view.request().headers, "authorization").ok_or(
             Fault::refused("the Authorization header is missing, repeated or no text"),
         )?;
@@ -152,7 +163,7 @@ impl Basic {
             self.username.as_bytes(),
         ));
         let password = any(
-            &self.passwords,
+            passwords,
             password,
             "the user name or the password is another",
         );
@@ -162,8 +173,8 @@ impl Basic {
         }
     }
 
-    pub fn key_fault(&self) -> Option<&'static str> {
-        self.passwords.fault()
+    pub fn needs_signing_secret(&self) -> bool {
+        self.passwords.are_signing_secrets()
     }
 }
 
@@ -178,7 +189,7 @@ fn texts(
     })
 }
 
-fn any(keys: &Keys<Sensitive>, presented: &[u8], cause: &'static str) -> Result<(), Fault> {
+fn any(keys: &Usable<'_, Sensitive>, presented: &[u8], cause: &'static str) -> Result<(), Fault> {
     // Every key is compared, so the time does not tell which of them matched.
     let matched = keys.iter().fold(false, |matched, key| {
         matched | equal(key.expose(), presented)

@@ -16,7 +16,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value as Json};
 
 use super::credential::Carried;
-use super::key::{Keys, decode_signature, equal};
+use super::key::{Keys, Usable, decode_signature, equal};
 use super::signature::hash;
 use super::{Check, Fault, Scopes};
 use crate::api::{self, BodyHash, FieldPath, JwtAlgorithm};
@@ -103,8 +103,9 @@ impl Jwt {
         }
         Self {
             carried: Carried::compile(compiler, &path.field("token"), spec.token.as_ref(), scopes),
-            keys: Keys::compile(compiler, &path.field("keys"), &spec.keys, entry, |text| {
-                Key::for_each(algorithms, text)
+            keys: Keys::compile(compiler, &path.field("keys"), &spec.keys, entry, {
+                let algorithms = algorithms.clone();
+                move |text| Key::for_each(&algorithms, text)
             }),
             issuer: spec.issuer.clone(),
             audience: spec.audience.clone(),
@@ -117,7 +118,16 @@ impl Jwt {
 
     /// The claims of a token that is genuine, meant for us, and valid now.
     pub fn check(&self, check: &mut Check<'_, '_, '_>) -> Result<Json, Fault> {
-        let claims = self.carried.check(check, |token| self.verify(token))?;
+        self.keys
+            .check(check.registration(), |keys| self.check_with(keys, check))
+    }
+
+    fn check_with(
+        &self,
+        keys: &Usable<'_, Key>,
+        check: &mut Check<'_, '_, '_>,
+    ) -> Result<Json, Fault> {
+        let claims = self.carried.check(check, |token| verify(keys, token))?;
         self.check_times(&claims, check.now)?;
         self.check_texts(&claims)?;
         if let Some(body_hash) = &self.body_hash {
@@ -126,43 +136,6 @@ impl Jwt {
             check_body_hash(body_hash, &claims, body)?;
         }
         Ok(Json::Object(claims))
-    }
-
-    fn verify(&self, token: &str) -> Result<Map<String, Json>, Fault> {
-        let malformed = || Fault::refused("the token is no signed JSON Web Token");
-        if token.len() > MAX_TOKEN_BYTES {
-            return Err(Fault::refused("the token is longer than 16 KiB"));
-        }
-        let (message, signature) = token.rsplit_once('.').ok_or_else(malformed)?;
-        let (header, claims) = message.split_once('.').ok_or_else(malformed)?;
-        if claims.contains('.') {
-            return Err(malformed());
-        }
-        let decode = |part: &str| URL_SAFE_NO_PAD.decode(part).map_err(|_| malformed());
-        let signature = decode(signature)?;
-        let header: Header = serde_json::from_slice(&decode(header)?).map_err(|_| malformed())?;
-        if header.crit.is_some() {
-            return Err(Fault::refused(
-                "the token needs extensions that are not supported",
-            ));
-        }
-        let mut keys = self
-            .keys
-            .iter()
-            .filter(|key| name(key.algorithm) == header.alg)
-            .peekable();
-        if keys.peek().is_none() {
-            return Err(Fault::refused(
-                "the token's algorithm is not one of the type's",
-            ));
-        }
-        if !keys.any(|key| key.verifies(message.as_bytes(), &signature)) {
-            return Err(Fault::refused("the token's signature does not match"));
-        }
-        match serde_json::from_slice(&decode(claims)?) {
-            Ok(Json::Object(claims)) => Ok(claims),
-            _ => Err(malformed()),
-        }
     }
 
     fn check_times(&self, claims: &Map<String, Json>, now: Timestamp) -> Result<(), Fault> {
@@ -230,12 +203,49 @@ impl Jwt {
         Ok(())
     }
 
-    pub fn key_fault(&self) -> Option<&'static str> {
-        self.keys.fault()
+    pub fn needs_signing_secret(&self) -> bool {
+        self.keys.are_signing_secrets()
     }
 
     pub fn each_reference(&self, take: &mut dyn FnMut(&References)) {
         self.carried.each_reference(take);
+    }
+}
+
+/// The claims of a token that one of the keys has signed.
+fn verify(keys: &Usable<'_, Key>, token: &str) -> Result<Map<String, Json>, Fault> {
+    let malformed = || Fault::refused("the token is no signed JSON Web Token");
+    if token.len() > MAX_TOKEN_BYTES {
+        return Err(Fault::refused("the token is longer than 16 KiB"));
+    }
+    let (message, signature) = token.rsplit_once('.').ok_or_else(malformed)?;
+    let (header, claims) = message.split_once('.').ok_or_else(malformed)?;
+    if claims.contains('.') {
+        return Err(malformed());
+    }
+    let decode = |part: &str| URL_SAFE_NO_PAD.decode(part).map_err(|_| malformed());
+    let signature = decode(signature)?;
+    let header: Header = serde_json::from_slice(&decode(header)?).map_err(|_| malformed())?;
+    if header.crit.is_some() {
+        return Err(Fault::refused(
+            "the token needs extensions that are not supported",
+        ));
+    }
+    let mut keys = keys
+        .iter()
+        .filter(|key| name(key.algorithm) == header.alg)
+        .peekable();
+    if keys.peek().is_none() {
+        return Err(Fault::refused(
+            "the token's algorithm is not one of the type's",
+        ));
+    }
+    if !keys.any(|key| key.verifies(message.as_bytes(), &signature)) {
+        return Err(Fault::refused("the token's signature does not match"));
+    }
+    match serde_json::from_slice(&decode(claims)?) {
+        Ok(Json::Object(claims)) => Ok(claims),
+        _ => Err(malformed()),
     }
 }
 

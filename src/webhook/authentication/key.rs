@@ -3,12 +3,16 @@
 //! A key that is missing, empty or not in its encoding never matches anything; it is our fault, not
 //! the sender's, and remembered as such.
 
+use std::borrow::Cow;
+use std::fmt;
+
 use base64::Engine as _;
 use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 
+use super::Fault;
 use crate::api::{FieldPath, KeyEncoding, KeySource, SignatureEncoding};
-use crate::configuration::{EventTypeEntry, Sensitive};
+use crate::configuration::{EventTypeEntry, LiveRegistration, Sensitive};
 use crate::webhook::compiler::Compiler;
 
 /// Base64 with or without padding; bits that mean nothing must be zero, or one value had several forms.
@@ -22,65 +26,194 @@ const BASE64_URL: GeneralPurpose = GeneralPurpose::new(
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
 
-/// The keys of one method, ready for use, and why some are not.
-#[derive(Debug)]
+/// The keys of one method: those of the type, ready for use, and which a registration has to bring.
 pub struct Keys<Key> {
-    ready: Vec<Key>,
+    /// The type's.
+    shared: Vec<Key>,
+    /// Why some of them are not ready.
+    fault: Option<&'static str>,
+    /// Where a registration has the others.
+    own: Vec<OwnKey>,
+    /// Makes keys of the bytes of one.
+    prepare: Prepare<Key>,
+}
+
+type Prepare<Key> = Box<dyn Fn(&[u8]) -> Result<Vec<Key>, &'static str> + Send + Sync>;
+
+/// A key that belongs to one registration.
+#[derive(Debug)]
+enum OwnKey {
+    /// `{signingSecret: {}}`.
+    SigningSecret,
+    /// `{customerField: …}`.
+    CustomerField(String),
+}
+
+/// The keys that one request is checked with.
+pub struct Usable<'k, Key> {
+    shared: &'k [Key],
+    own: Vec<Key>,
     fault: Option<&'static str>,
 }
 
+const MISSING: &str = "our key is missing or empty";
+const UNUSABLE: &str = "our key cannot be used";
+
 impl<Key> Keys<Key> {
     /// Takes each key of `sources` from the type's entry and makes `prepare` of its bytes; the error
-    /// says what is wrong with them, without them.
+    /// says what is wrong with them, without them. Keys of registrations are prepared for each
+    /// request: that takes about as long as hashing some hundred bytes.
     pub fn compile(
         compiler: &mut Compiler,
         path: &FieldPath,
         sources: &[KeySource],
         entry: &EventTypeEntry,
-        mut prepare: impl FnMut(&[u8]) -> Result<Vec<Key>, &'static str>,
+        prepare: impl Fn(&[u8]) -> Result<Vec<Key>, &'static str> + Send + Sync + 'static,
     ) -> Self {
         if sources.is_empty() {
             compiler.error(path, "write at least one key");
         }
         let mut keys = Self {
-            ready: Vec::new(),
+            shared: Vec::new(),
             fault: None,
+            own: Vec::new(),
+            prepare: Box::new(prepare),
         };
         for (index, source) in sources.iter().enumerate() {
-            let path = path.index(index);
-            if source.secret_key_ref.is_some() == source.app_field.is_some() {
-                compiler.error(&path, "write exactly one of secretKeyRef and appField");
-            }
-            let Some(bytes) = entry
-                .key(source)
-                .map(Sensitive::expose)
-                .filter(|bytes| !bytes.is_empty())
-            else {
-                keys.fault = Some("our key is missing or empty");
-                continue;
-            };
-            match prepare(bytes) {
-                Ok(prepared) => keys.ready.extend(prepared),
-                Err(fault) => {
-                    compiler.warning(
-                        &path,
-                        format!("{fault}; until it is, requests that need it are answered 503"),
-                    );
-                    keys.fault = Some("our key cannot be used");
-                }
-            }
+            keys.add(compiler, &path.index(index), source, entry);
         }
         keys
     }
 
-    /// The keys that can be used.
-    pub fn iter(&self) -> impl Iterator<Item = &Key> {
-        self.ready.iter()
+    fn add(
+        &mut self,
+        compiler: &mut Compiler,
+        path: &FieldPath,
+        source: &KeySource,
+        entry: &EventTypeEntry,
+    ) {
+        let KeySource {
+            secret_key_ref,
+            app_field,
+            signing_secret,
+            customer_field,
+        } = source;
+        let written = [
+            secret_key_ref.is_some(),
+            app_field.is_some(),
+            signing_secret.is_some(),
+            customer_field.is_some(),
+        ];
+        if written.into_iter().filter(|written| *written).count() != 1 {
+            compiler.error(
+                path,
+                "write exactly one of secretKeyRef, appField, signingSecret and customerField",
+            );
+            return;
+        }
+        if signing_secret.is_some() {
+            if !entry.registrations.signing_secret {
+                compiler.error(
+                    path,
+                    "signingSecret needs a subscription, or a registration of the global webhook, that says where its signingSecret is from",
+                );
+            }
+            self.own.push(OwnKey::SigningSecret);
+            return;
+        }
+        if let Some(field) = customer_field {
+            if !entry.registrations.per_customer {
+                compiler.error(path, "customerField needs a per-customer subscription");
+            }
+            compiler.reads_key(field);
+            self.own.push(OwnKey::CustomerField(field.clone()));
+            return;
+        }
+        let value = entry.key(source).map(Sensitive::expose);
+        let Some(bytes) = value.filter(|bytes| !bytes.is_empty()) else {
+            self.fault = Some(MISSING);
+            return;
+        };
+        match (self.prepare)(bytes) {
+            Ok(prepared) => self.shared.extend(prepared),
+            Err(fault) => {
+                compiler.warning(
+                    path,
+                    format!("{fault}; until it is, requests that need it are answered 503"),
+                );
+                self.fault = Some(UNUSABLE);
+            }
+        }
     }
 
-    /// Why not all keys can be used; `None`: all can.
-    pub fn fault(&self) -> Option<&'static str> {
-        self.fault
+    /// Checks with the keys that there are for a request to the URI of `registration`.
+    ///
+    /// Keys of registrations do not count on a URI that belongs to none, nor a customer's on one
+    /// that is nobody's.
+    pub fn check<T>(
+        &self,
+        registration: Option<&LiveRegistration>,
+        check: impl FnOnce(&Usable<'_, Key>) -> Result<T, Fault>,
+    ) -> Result<T, Fault> {
+        let usable = self.usable(registration);
+        match (check(&usable), usable.fault) {
+            // Whatever did not match might have matched under the key that is not here.
+            (Err(Fault::Refused(_)), Some(cause)) => Err(Fault::OurKey(Cow::Borrowed(cause))),
+            (result, _) => result,
+        }
+    }
+
+    fn usable(&self, registration: Option<&LiveRegistration>) -> Usable<'_, Key> {
+        let mut usable = Usable {
+            shared: &self.shared,
+            own: Vec::new(),
+            fault: self.fault,
+        };
+        let Some(registration) = registration else {
+            return usable;
+        };
+        for own in &self.own {
+            let value = match (own, &registration.customer) {
+                (OwnKey::SigningSecret, _) => registration.signing_secret.as_ref(),
+                (OwnKey::CustomerField(field), Some(customer)) => customer.keys.get(field),
+                (OwnKey::CustomerField(_), None) => continue,
+            };
+            match value.filter(|value| !value.is_empty()) {
+                None => usable.fault = Some(MISSING),
+                Some(value) => match (self.prepare)(value.expose()) {
+                    Ok(prepared) => usable.own.extend(prepared),
+                    Err(_) => usable.fault = Some(UNUSABLE),
+                },
+            }
+        }
+        usable
+    }
+
+    /// Whether all of them are the signing secrets of registrations.
+    pub fn are_signing_secrets(&self) -> bool {
+        let is_secret = |own: &OwnKey| matches!(own, OwnKey::SigningSecret);
+        self.shared.is_empty()
+            && self.fault.is_none()
+            && !self.own.is_empty()
+            && self.own.iter().all(is_secret)
+    }
+}
+
+impl<Key> fmt::Debug for Keys<Key> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Keys")
+            .field("shared", &self.shared.len())
+            .field("fault", &self.fault)
+            .field("own", &self.own)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<Key> Usable<'_, Key> {
+    /// Each of them.
+    pub fn iter(&self) -> impl Iterator<Item = &Key> {
+        self.shared.iter().chain(&self.own)
     }
 }
 

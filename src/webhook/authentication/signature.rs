@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use aws_lc_rs::{digest, hmac};
 
-use super::key::{Keys, decode_key, decode_signature, equal};
+use super::key::{Keys, Usable, decode_key, decode_signature, equal};
 use super::timestamp::{self, SignedAt};
 use super::{Check, Fault, Scopes};
 use crate::api::{self, FieldPath, HashAlgorithm, KeyEncoding, SignatureEncoding, TimestampFormat};
@@ -93,10 +93,12 @@ impl Hmac {
             HashAlgorithm::Sha384 => hmac::HMAC_SHA384,
             HashAlgorithm::Sha512 => hmac::HMAC_SHA512,
         };
-        let keys = Keys::compile(compiler, &path.field("keys"), &spec.keys, entry, |text| {
-            let key = decode_key(text, spec.key_encoding())?;
+        let encoding = spec.key_encoding();
+        let prepare = move |text: &[u8]| {
+            let key = decode_key(text, encoding)?;
             Ok(vec![hmac::Key::new(algorithm, &key)])
-        });
+        };
+        let keys = Keys::compile(compiler, &path.field("keys"), &spec.keys, entry, prepare);
         let signature =
             compiler.expression(&path.field("signature"), &spec.signature, &scopes.methods);
         let message = compiler.template(
@@ -140,11 +142,20 @@ impl Hmac {
     }
 
     pub fn check(&self, check: &mut Check<'_, '_, '_>) -> Result<(), Fault> {
+        self.keys
+            .check(check.registration(), |keys| self.check_with(keys, check))
+    }
+
+    fn check_with(
+        &self,
+        keys: &Usable<'_, hmac::Key>,
+        check: &mut Check<'_, '_, '_>,
+    ) -> Result<(), Fault> {
         if let Some(signed_at) = &self.signed_at {
             signed_at.check(check)?;
         }
         let candidates = self.candidates.read(check)?;
-        let mut contexts: Vec<_> = self.keys.iter().map(hmac::Context::with_key).collect();
+        let mut contexts: Vec<_> = keys.iter().map(hmac::Context::with_key).collect();
         let names = check.names;
         let mut length = 0;
         check.pool.evaluate(|budget| {
@@ -163,8 +174,8 @@ impl Hmac {
         matches(&candidates, tags)
     }
 
-    pub fn key_fault(&self) -> Option<&'static str> {
-        self.keys.fault()
+    pub fn needs_signing_secret(&self) -> bool {
+        self.keys.are_signing_secrets()
     }
 
     pub fn each_reference(&self, take: &mut dyn FnMut(&References)) {
@@ -261,9 +272,18 @@ impl Digest {
     }
 
     pub fn check(&self, check: &mut Check<'_, '_, '_>) -> Result<(), Fault> {
+        self.keys
+            .check(check.registration(), |keys| self.check_with(keys, check))
+    }
+
+    fn check_with(
+        &self,
+        keys: &Usable<'_, crate::configuration::Sensitive>,
+        check: &mut Check<'_, '_, '_>,
+    ) -> Result<(), Fault> {
         let candidates = self.candidates.read(check)?;
         let mut digests = Vec::new();
-        for key in self.keys.iter() {
+        for key in keys.iter() {
             let names = check.names.with_key(key.expose());
             let mut context = digest::Context::new(self.algorithm);
             check.pool.evaluate(|budget| {
@@ -275,8 +295,8 @@ impl Digest {
         matches(&candidates, digests.into_iter())
     }
 
-    pub fn key_fault(&self) -> Option<&'static str> {
-        self.keys.fault()
+    pub fn needs_signing_secret(&self) -> bool {
+        self.keys.are_signing_secrets()
     }
 
     pub fn each_reference(&self, take: &mut dyn FnMut(&References)) {
@@ -332,6 +352,15 @@ impl StandardWebhooks {
     }
 
     pub fn check(&self, check: &mut Check<'_, '_, '_>) -> Result<(), Fault> {
+        self.keys
+            .check(check.registration(), |keys| self.check_with(keys, check))
+    }
+
+    fn check_with(
+        &self,
+        keys: &Usable<'_, hmac::Key>,
+        check: &mut Check<'_, '_, '_>,
+    ) -> Result<(), Fault> {
         let request = check.view.request();
         let header = |name: &str| {
             single_header(&request.headers, name)
@@ -353,8 +382,8 @@ impl StandardWebhooks {
         }
         check
             .pool
-            .charge(request.raw_body.len() * self.keys.iter().count())?;
-        let tags = self.keys.iter().map(|key| {
+            .charge(request.raw_body.len() * keys.iter().count())?;
+        let tags = keys.iter().map(|key| {
             let mut context = hmac::Context::with_key(key);
             for piece in [
                 id.as_bytes(),
@@ -370,7 +399,7 @@ impl StandardWebhooks {
         matches(&candidates, tags)
     }
 
-    pub fn key_fault(&self) -> Option<&'static str> {
-        self.keys.fault()
+    pub fn needs_signing_secret(&self) -> bool {
+        self.keys.are_signing_secrets()
     }
 }

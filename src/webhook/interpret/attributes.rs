@@ -27,8 +27,10 @@ impl Interpreter {
         draft: &mut Draft,
         context: &mut Interpretation<'_>,
     ) -> Vec<Owner> {
-        let Some(customer) = &self.customer else {
-            return vec![Owner::nobody()];
+        let customer = match &self.customer {
+            // A customer's own URI says whose its events are.
+            Some(customer) if context.customer.is_none() => customer,
+            _ => return vec![Owner::of_uri(context)],
         };
         let found = context
             .pool

@@ -64,7 +64,11 @@ impl Interpreter {
         let none = GlobalWebhook::default();
         let global = entry.global_webhook.as_ref().unwrap_or(&none);
         let path = spec.field("globalWebhook");
-        let customer = compiler.optional(&path.field("customer"), global.customer.as_ref(), scope);
+        let customer = compiler.optional(
+            &path.field("customer"),
+            global.customer.as_ref(),
+            &of_global_webhook(scope, entry),
+        );
         if let Some(field) = &global.customer_field {
             compiler.literal(&path.field("customerField"), field);
             if global.customer.is_none() {
@@ -158,6 +162,24 @@ impl Interpreter {
             reads_items,
         }
     }
+}
+
+/// `customer` is what the expression finds out, and `subscription` is the global webhook's own.
+fn of_global_webhook(scope: &Scope, entry: &EventTypeEntry) -> Scope {
+    let mut scope = scope.clone();
+    if entry.registrations.per_customer {
+        scope = scope.without(
+            "customer",
+            "`customer` does not exist here: this is what finds out whose an event is",
+        );
+    }
+    if entry.registrations.exist() && !entry.registrations.global {
+        scope = scope.without(
+            "subscription",
+            "`subscription` needs a registration of the global webhook (globalWebhook.registration)",
+        );
+    }
+    scope
 }
 
 fn schema(compiler: &mut Compiler, path: &FieldPath, text: Option<&str>) -> Option<Schema> {

@@ -9,7 +9,9 @@ use aws_lc_rs::hmac;
 use prometheus_client::registry::Registry;
 use serde_json::json;
 use tempfile::TempDir;
-use tidegate::configuration::{Configuration, RouteEntry, Sensitive, SubscriptionEntry};
+use tidegate::configuration::{
+    Configuration, NoReports, Registrations, RouteEntry, Sensitive, SubscriptionEntry,
+};
 use tidegate::delivery::dead_letters::{self, DeadLetters};
 use tidegate::delivery::{self, Delivery, UnusableSink};
 use tidegate::event::ObjectName;
@@ -85,6 +87,7 @@ impl Server {
             admin: "127.0.0.1:0".parse().unwrap(),
             bounds: bounds.clone(),
             token_key: Sensitive::from(TOKEN_KEY),
+            reports: Arc::new(NoReports),
             log: log.clone(),
             dead_letters: dead_letters.clone(),
             delivery: delivery.clone(),
@@ -221,6 +224,7 @@ fn configuration() -> Configuration {
             "event_type": name,
             "webhook": webhook,
             "global_webhook": {},
+            "registrations": Registrations::default(),
             "schema": json!({"type": "object", "required": ["id"]}).to_string(),
             "on_invalid": "Reject",
             "variants": [],

@@ -1,0 +1,232 @@
+//! What provisioning counts for the operator of the whole. Labels are enums of ours.
+
+use std::fmt;
+use std::sync::{Arc, Weak};
+
+use jiff::Timestamp;
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{
+    DescriptorEncoder, EncodeLabelSet, EncodeLabelValue, EncodeMetric,
+};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::registry::{Registry, Unit};
+
+use super::Inner;
+use crate::provision::record::Phase;
+use crate::provision::{Outcome, RequestKind};
+
+/// Which request it was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelValue)]
+enum Kind {
+    Credentials,
+    Prepare,
+    Subscribe,
+    FollowUp,
+    Lookup,
+    Renew,
+    Unsubscribe,
+}
+
+/// What came of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelValue)]
+enum Came {
+    Succeeded,
+    Conflict,
+    Gone,
+    Refused,
+    NotSent,
+    Unknown,
+    Failed,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Labels {
+    request: Kind,
+    outcome: Came,
+}
+
+/// The metrics that are counted as things happen.
+#[derive(Debug, Default)]
+pub(super) struct Metrics {
+    requests: Family<Labels, Counter>,
+    not_stored: Counter,
+}
+
+impl Metrics {
+    /// Counts a request about a registration.
+    pub fn request(&self, kind: &RequestKind, outcome: &Outcome) {
+        let request = match kind {
+            RequestKind::Prepare(_) => Kind::Prepare,
+            RequestKind::Subscribe => Kind::Subscribe,
+            RequestKind::FollowUp(_) => Kind::FollowUp,
+            RequestKind::Lookup(_) => Kind::Lookup,
+            RequestKind::Renew => Kind::Renew,
+            RequestKind::Unsubscribe(_) => Kind::Unsubscribe,
+        };
+        let outcome = match outcome {
+            Outcome::Succeeded(_) | Outcome::Found { .. } => Came::Succeeded,
+            Outcome::Conflict(_) => Came::Conflict,
+            Outcome::Gone => Came::Gone,
+            Outcome::Refused { .. } => Came::Refused,
+            Outcome::NotSent { .. } => Came::NotSent,
+            Outcome::Unknown { .. } => Came::Unknown,
+        };
+        self.requests
+            .get_or_create(&Labels { request, outcome })
+            .inc();
+    }
+
+    /// Counts a request for an access token.
+    pub fn token(&self, is_obtained: bool) {
+        let outcome = if is_obtained {
+            Came::Succeeded
+        } else {
+            Came::Failed
+        };
+        let request = Kind::Credentials;
+        self.requests
+            .get_or_create(&Labels { request, outcome })
+            .inc();
+    }
+
+    /// Counts a record that could not be stored or removed.
+    pub fn not_stored(&self) {
+        self.not_stored.inc();
+    }
+}
+
+/// Registers all metrics of a driver.
+pub(super) fn register(inner: &Arc<Inner>, registry: &mut Registry) {
+    let registry = registry.sub_registry_with_prefix("provision");
+    registry.register(
+        "requests",
+        "Requests to apps, by what they were for and what came of them",
+        inner.metrics.requests.clone(),
+    );
+    registry.register(
+        "store_failures",
+        "Records that could not be stored or removed; they are tried again",
+        inner.metrics.not_stored.clone(),
+    );
+    registry.register_collector(Box::new(Observed(Arc::downgrade(inner))));
+}
+
+/// What is counted when somebody asks.
+struct Observed(Weak<Inner>);
+
+impl fmt::Debug for Observed {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Observed")
+    }
+}
+
+/// The states that registrations are counted by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelValue)]
+enum Standing {
+    Making,
+    Active,
+    Leaving,
+    Failing,
+}
+
+#[derive(Default)]
+struct Counts {
+    making: i64,
+    active: i64,
+    leaving: i64,
+    failing: i64,
+    orphans: i64,
+    next_expiry: Option<Timestamp>,
+}
+
+impl Inner {
+    fn counts(&self) -> Counts {
+        let mut counts = Counts::default();
+        let state = self.lock();
+        for record in state.keys.values().filter_map(|key| key.latest()) {
+            counts.orphans += record
+                .orphans
+                .iter()
+                .map(|orphan| i64::from(orphan.last_number - orphan.number) + 1)
+                .sum::<i64>();
+            for registration in &record.registrations {
+                if registration.leaving.is_some() {
+                    counts.leaving += 1;
+                } else if registration.phase == Phase::Active {
+                    counts.active += 1;
+                    let expires = registration.expires_at;
+                    counts.next_expiry = counts.next_expiry.into_iter().chain(expires).min();
+                } else if record.making.is_some() {
+                    counts.failing += 1;
+                } else {
+                    counts.making += 1;
+                }
+            }
+        }
+        counts
+    }
+}
+
+impl Collector for Observed {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        let Some(inner) = self.0.upgrade() else {
+            return Ok(());
+        };
+        let Counts {
+            making,
+            active,
+            leaving,
+            failing,
+            orphans,
+            next_expiry,
+        } = inner.counts();
+        let states = [
+            (Standing::Making, making),
+            (Standing::Active, active),
+            (Standing::Leaving, leaving),
+            (Standing::Failing, failing),
+        ];
+        let mut family = encoder.encode_descriptor(
+            "registrations",
+            "Registrations at apps, by state",
+            None,
+            prometheus_client::metrics::MetricType::Gauge,
+        )?;
+        for (state, count) in states {
+            let gauge = ConstGauge::new(count);
+            gauge.encode(family.encode_family(&[("state", StandingLabel(state))])?)?;
+        }
+        let gauge = ConstGauge::new(orphans);
+        gauge.encode(encoder.encode_descriptor(
+            "orphans",
+            "Registrations that may stand at apps without our being able to remove them",
+            None,
+            prometheus_client::metrics::MetricType::Gauge,
+        )?)?;
+        // Absent while nothing expires.
+        if let Some(at) = next_expiry {
+            let gauge = ConstGauge::new(at.as_second() - inner.now().as_second());
+            gauge.encode(encoder.encode_descriptor(
+                "next_expiry",
+                "How long until the first registration expires; negative if it has",
+                Some(&Unit::Seconds),
+                prometheus_client::metrics::MetricType::Gauge,
+            )?)?;
+        }
+        Ok(())
+    }
+}
+
+#[derive(Debug)]
+struct StandingLabel(Standing);
+
+impl EncodeLabelValue for StandingLabel {
+    fn encode(
+        &self,
+        encoder: &mut prometheus_client::encoding::LabelValueEncoder<'_>,
+    ) -> Result<(), fmt::Error> {
+        self.0.encode(encoder)
+    }
+}

@@ -1,0 +1,188 @@
+//! What people see of a subscription, and when they are told.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+
+use super::Inner;
+use super::state::{Key, State};
+use crate::api::{
+    EventTypeReference, LocalReference, SubscriptionState, UpstreamSubscription,
+    UpstreamSubscriptionSpec, UpstreamSubscriptionStatus,
+};
+use crate::event::ObjectName;
+use crate::provision::plan::Turn;
+use crate::provision::record::Orphan;
+use crate::provision::{Inputs, keep_transitions, status};
+
+/// The annotation that shows the app's id of a registration, where listing objects shows it.
+const EXTERNAL_ID: &str = "tidegate.dev/external-id";
+
+/// A subscription as people see it. All of it may be shown but [`View::webhook_uri`].
+#[derive(Clone)]
+pub struct View {
+    /// Its name.
+    pub name: ObjectName,
+    /// The AppEventType.
+    pub event_type: ObjectName,
+    /// The Customer object and the customer's id; `None` for a global webhook's registration.
+    pub customer: Option<(ObjectName, String)>,
+    /// The object, masked.
+    pub object: UpstreamSubscription,
+    /// The webhook URI of the newest registration, whole: the token in it is secret.
+    pub webhook_uri: Option<String>,
+    /// What may stand at the app without our being able to remove it.
+    pub orphans: Vec<Orphan>,
+    /// Whether somebody wants it.
+    pub is_wanted: bool,
+}
+
+/// Something to tell.
+pub(super) enum Told {
+    Shown(Box<View>),
+    Gone(ObjectName),
+}
+
+impl View {
+    /// Its status.
+    #[must_use]
+    pub fn status(&self) -> UpstreamSubscriptionStatus {
+        self.object.status.clone().unwrap_or_default()
+    }
+
+    /// Its state, if it has any.
+    #[must_use]
+    pub fn state(&self) -> Option<SubscriptionState> {
+        self.object.status.as_ref()?.state
+    }
+}
+
+impl Inner {
+    pub(super) fn views(&self) -> Vec<View> {
+        let now = self.now();
+        let state = self.lock();
+        let mut views: Vec<View> = state
+            .keys
+            .iter()
+            .filter_map(|(name, key)| view(&state, name, key, now))
+            .collect();
+        drop(state);
+        views.sort_by(|one, other| one.name.cmp(&other.name));
+        views
+    }
+
+    /// A subscription came to rest: what there is to tell, if it looks different than before.
+    pub(super) fn rested(
+        &self,
+        state: &mut State,
+        name: &ObjectName,
+        now: Timestamp,
+    ) -> Option<Told> {
+        let view = view(state, name, state.keys.get(name)?, now)?;
+        let key = state.keys.get_mut(name)?;
+        let hash = hash_of(&view);
+        if key.shown.replace(hash) == Some(hash) {
+            return None;
+        }
+        key.conditions = view.status().conditions;
+        Some(Told::Shown(Box::new(view)))
+    }
+
+    /// Nothing is left of a subscription, and nothing is wanted.
+    pub(super) fn dropped(&self, state: &mut State, name: &ObjectName) -> Option<Told> {
+        let key = state.keys.get(name)?;
+        if key.desired.is_some() || key.record.is_some() || key.unstored.is_some() {
+            return None;
+        }
+        for rollout in state.rollouts.values_mut() {
+            rollout.leave(name);
+        }
+        let key = state.keys.remove(name)?;
+        if let Some(due) = key.due {
+            state.due.remove(&(due, name.clone()));
+        }
+        key.shown.map(|_| Told::Gone(name.clone()))
+    }
+
+    pub(super) fn tell(&self, told: Told) {
+        match told {
+            Told::Shown(view) => self.show.shown(*view),
+            Told::Gone(name) => self.show.gone(&name),
+        }
+    }
+}
+
+fn view(state: &State, name: &ObjectName, key: &Key, now: Timestamp) -> Option<View> {
+    let record = key.latest();
+    let inputs: &Inputs = match (record, &key.desired) {
+        (Some(record), _) => &record.inputs,
+        (None, Some(desired)) => &desired.inputs,
+        (None, None) => return None,
+    };
+    let wish = key.wish(state.is_complete);
+    let turn = state
+        .rollouts
+        .get(&inputs.event_type)
+        .map_or(Turn::Granted, |rollout| rollout.shown(name));
+    let mut status = status(record.map(AsRef::as_ref), wish.as_deref(), turn, now);
+    if let Some(error) = state.unreadable.get(&name.name) {
+        status.state = Some(SubscriptionState::Failed);
+        status.last_error = Some(error.clone());
+    }
+    keep_transitions(&key.conditions, &mut status.conditions);
+    let newest = record.and_then(|record| record.current().or(record.registrations.last()));
+    let webhook_uri = newest.and_then(|it| {
+        let uri = it.webhook_uri.as_ref().or(it.global_webhook_uri.as_ref());
+        uri.cloned()
+    });
+    let customer = inputs.customer.as_ref();
+    let mut object = UpstreamSubscription::new(
+        &name.name,
+        UpstreamSubscriptionSpec {
+            event_type_ref: EventTypeReference {
+                name: inputs.event_type.name.clone(),
+                namespace: Some(inputs.event_type.namespace.clone())
+                    .filter(|namespace| *namespace != name.namespace),
+            },
+            customer_ref: customer.map(|customer| LocalReference {
+                name: customer.name.name.clone(),
+            }),
+        },
+    );
+    object.metadata.namespace = Some(name.namespace.clone());
+    if let Some(id) = newest.and_then(|newest| newest.id.clone()) {
+        object.metadata.annotations = Some([(EXTERNAL_ID.to_owned(), id)].into());
+    }
+    object.status = Some(status);
+    Some(View {
+        name: name.clone(),
+        event_type: inputs.event_type.clone(),
+        customer: customer.map(|customer| (customer.name.clone(), customer.id.clone())),
+        object,
+        webhook_uri,
+        orphans: record
+            .map(|record| record.orphans.clone())
+            .unwrap_or_default(),
+        is_wanted: wish.is_some(),
+    })
+}
+
+/// What tells whether something changed that is worth telling. Times of conditions are not.
+fn hash_of(view: &View) -> u64 {
+    let mut status = view.status();
+    for condition in &mut status.conditions {
+        let Condition {
+            last_transition_time,
+            ..
+        } = condition;
+        last_transition_time.0 = Timestamp::UNIX_EPOCH;
+    }
+    let mut hasher = DefaultHasher::new();
+    // Texts and numbers always have a form in JSON.
+    serde_json::to_string(&status)
+        .unwrap_or_default()
+        .hash(&mut hasher);
+    view.is_wanted.hash(&mut hasher);
+    hasher.finish()
+}

@@ -1,0 +1,111 @@
+//! What a gateway needs to know of a record: one entry for each webhook URI.
+//!
+//! Entries are live before the app can know the URI, and as long as it may still call it. Beside
+//! the registration they carry the customer's fields that requests are judged by, and no others.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde_json::Value;
+
+use super::plan::{REMEMBERED, capture_is_open};
+use super::record::{Record, Registration};
+use super::{Fields, Inputs};
+use crate::configuration::{
+    LiveRegistration, RegistrationCustomer, RegistrationEntry, RegistrationState, Sensitive,
+};
+use crate::event::CustomerKey;
+
+/// The entries of a record's webhook URIs, by number.
+///
+/// `capture_open` may stay true a little too long; `plan::captured` has the last word.
+#[must_use]
+pub fn entries(record: &Record, now: Timestamp) -> Vec<RegistrationEntry> {
+    let entry = |number: u32, path: &str, state: RegistrationState| RegistrationEntry {
+        subscription: record.name.clone(),
+        number,
+        path: path.to_owned(),
+        event_type: record.inputs.event_type.clone(),
+        state,
+    };
+    let mut entries = Vec::new();
+    for removed in &record.removed {
+        let over = removed
+            .at
+            .checked_add(REMEMBERED)
+            .is_ok_and(|over| over <= now);
+        if !over {
+            entries.push(entry(
+                removed.number,
+                &removed.path,
+                RegistrationState::Removed,
+            ));
+        }
+    }
+    for registration in &record.registrations {
+        // One without a URI of its own is called at the global one, a twin at another's.
+        if registration.webhook_uri.is_none() || registration.twin_of.is_some() {
+            continue;
+        }
+        let live = live(&record.inputs, registration, now);
+        for path in registration.former_path.iter().chain([&registration.path]) {
+            let state = RegistrationState::Live(Box::new(live.clone()));
+            entries.push(entry(registration.number, path, state));
+        }
+    }
+    entries.sort_by_key(|entry| entry.number);
+    entries
+}
+
+fn live(inputs: &Inputs, registration: &Registration, now: Timestamp) -> LiveRegistration {
+    let customer = inputs.customer.as_ref();
+    let secret = inputs.subscription.signing_secret.as_ref();
+    let secret_field = secret.and_then(|secret| secret.customer_field.as_ref());
+    let from_field = || key(&customer?.fields, secret_field?);
+    LiveRegistration {
+        customer: customer.map(|customer| RegistrationCustomer {
+            key: CustomerKey {
+                namespace: customer.name.namespace.clone(),
+                id: customer.id.clone(),
+            },
+            fields: shown(inputs, &customer.fields),
+            keys: keys(inputs, &customer.fields),
+        }),
+        id: registration.id.clone(),
+        values: registration.values.clone(),
+        // A field that was rotated counts at once; it is never copied into the registration.
+        signing_secret: if secret_field.is_some() {
+            from_field()
+        } else {
+            registration.signing_secret.clone()
+        },
+        capture_open: capture_is_open(registration, now),
+    }
+}
+
+fn shown(inputs: &Inputs, fields: &Fields) -> BTreeMap<String, Value> {
+    let names = inputs.webhook_fields.shown.iter();
+    let found = names.filter_map(|name| Some((name.clone(), fields.plain.get(name)?.clone())));
+    found.collect()
+}
+
+fn keys(inputs: &Inputs, fields: &Fields) -> BTreeMap<String, Sensitive> {
+    let names = inputs.webhook_fields.keys.iter();
+    names
+        .filter_map(|name| Some((name.clone(), key(fields, name)?)))
+        .collect()
+}
+
+/// A field as a key: text as it is, a number or a truth value as it is written. An empty one is
+/// none, because an empty key would match everything that is signed with nothing.
+fn key(fields: &Fields, name: &str) -> Option<Sensitive> {
+    let key = match (fields.sensitive.get(name), fields.plain.get(name)) {
+        (Some(value), _) => value.clone(),
+        (None, Some(Value::String(text))) => Sensitive::from(text.as_str()),
+        (None, Some(value @ (Value::Number(_) | Value::Bool(_)))) => {
+            Sensitive::from(value.to_string().as_str())
+        }
+        (None, _) => return None,
+    };
+    (!key.is_empty()).then_some(key)
+}
