@@ -4,6 +4,7 @@ use serde_json::json;
 use std::time::Duration;
 
 use super::spec::{Renewal, Secret, Spec};
+use crate::support::command::tidegate;
 use crate::support::model_app::{Fault, Handshake, ModelApp, Moods, Op, SecretFrom};
 
 /// One kind of app, and how it is declared.
@@ -151,4 +152,26 @@ pub const MOODS: &[Mood] = &[
 fn steps(spec: &mut Spec) {
     (spec.prepare, spec.enable, spec.credentials) = (true, true, true);
     spec.label = json!({"nested": ["first"]});
+}
+
+#[test]
+fn every_kind_of_app_can_be_declared() {
+    let folder = tempfile::tempdir().unwrap();
+    for mood in MOODS {
+        let spec = Spec {
+            app: "http://127.0.0.1:9".to_owned(),
+            sink: "http://127.0.0.1:9/events".to_owned(),
+            ..mood.spec(Spec::of(&["acme"]))
+        };
+        for (name, text) in spec.files() {
+            std::fs::write(folder.path().join(name), text).unwrap();
+        }
+        let ran = tidegate(&["check", folder.path().to_str().unwrap()]);
+        assert_eq!(
+            (ran.code, ran.stdout.as_str()),
+            (0, ""),
+            "{}: {ran:?}",
+            mood.name
+        );
+    }
 }
