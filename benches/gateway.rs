@@ -1,5 +1,5 @@
-//! A running gateway against baselines of the same run: `ingest`, `batch`, `latency`, `routes` and
-//! `delivery`, each by its name, all of them without one.
+//! A running gateway against baselines of the same run: `ingest`, `batch`, `latency`, `routes`,
+//! `delivery` and `subscribing`, each by its name, all of them without one.
 //!
 //! Everything is in this process: the product's parts as `tidegate dev` puts them together, on a
 //! real listener and a real disk; the baselines; and the load, which comes from one thread over
@@ -26,6 +26,7 @@ mod gateway {
     pub mod load;
     pub mod orders;
     pub mod routes;
+    pub mod subscribing;
     pub mod system;
 }
 
@@ -33,12 +34,13 @@ mod gateway {
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-const BENCHMARKS: [(&str, fn()); 5] = [
+const BENCHMARKS: [(&str, fn()); 6] = [
     ("ingest", gateway::ingest::run),
     ("batch", gateway::batch::run),
     ("latency", gateway::latency::run),
     ("routes", gateway::routes::run),
     ("delivery", gateway::delivery::run),
+    ("subscribing", gateway::subscribing::run),
 ];
 
 fn main() -> ExitCode {

@@ -21,5 +21,6 @@ mod promises {
     mod no_secrets;
     mod sick_sinks;
     mod signatures;
+    mod subscribing;
     mod wrong_requests;
 }

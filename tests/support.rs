@@ -6,6 +6,7 @@
 pub mod app;
 pub mod command;
 pub mod dev;
+pub mod model_app;
 pub mod signatures;
 pub mod sink;
 

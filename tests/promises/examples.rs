@@ -2,6 +2,7 @@
 //! commands that README shows do their work on them.
 
 mod commands;
+mod crm;
 mod customer_tokens;
 mod github;
 mod quickstart;

@@ -3,7 +3,7 @@
 //! six encodings, whatever goes right or wrong. The table at start alone shows the URI.
 
 mod manifests;
-mod search;
+pub mod search;
 
 use std::path::Path;
 

@@ -4,6 +4,7 @@ use std::io::Read;
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 
 use super::eventually;
@@ -66,6 +67,21 @@ impl Dev {
         dev._folders = Some(folders);
         dev.run().await;
         dev
+    }
+
+    /// A process that is not started yet, with an empty folder of manifests.
+    pub fn in_new_folders(arguments: &[&str]) -> Self {
+        let folders = tempfile::tempdir().unwrap();
+        let path = folders.path().join("manifests");
+        std::fs::create_dir(&path).unwrap();
+        let mut dev = Self::new(path, folders.path().join("data"), arguments);
+        dev._folders = Some(folders);
+        dev
+    }
+
+    /// From its next start on it logs so much.
+    pub fn log_as(&mut self, log: &str) {
+        self.log = Some(log.to_owned());
     }
 
     /// A process that is not started yet.
@@ -206,10 +222,17 @@ pub fn replace(path: &Path, text: &str) {
     std::fs::rename(&temporary, path).unwrap();
 }
 
-/// An address that was free a moment ago.
+/// An address that was free a moment ago, and stays so for a process that is killed and started
+/// again: below the ports that systems give to outgoing connections, and another one each time.
 fn free_address() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    loop {
+        let next = NEXT.fetch_add(1, Ordering::Relaxed);
+        // Two runs of the tests at the same time begin at different places.
+        let begin = std::process::id().wrapping_mul(97);
+        let port = 12_000 + u16::try_from(begin.wrapping_add(next) % 20_000).unwrap();
+        if let Ok(listener) = TcpListener::bind(("127.0.0.1", port)) {
+            return listener.local_addr().unwrap();
+        }
+    }
 }

@@ -1,0 +1,204 @@
+//! 10,000 customers from cold at a local app API: how long until each is subscribed, and what the
+//! process takes of memory. Unlike the others this runs `tidegate dev` itself, because manifests,
+//! records and objects are most of the work.
+
+use std::fmt::Write as _;
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::IntoResponse;
+use serde_json::{Value, json};
+
+use crate::support::disk::Disk;
+use crate::support::report::Report;
+
+const CUSTOMERS: usize = 10_000;
+/// Seconds until all of them are subscribed.
+const WITHIN: f64 = 60.0;
+/// Mebibytes of memory at the most.
+const MEBIBYTES: f64 = 300.0;
+/// After so long it is no benchmark any more.
+const PATIENCE: Duration = Duration::from_secs(600);
+
+pub fn run() {
+    let disk = Disk::prepare("subscribing");
+    let mut report = Report::new("subscribing", &disk, "an app in this process");
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .expect("a runtime starts");
+    runtime.block_on(async {
+        let asked = Arc::new(AtomicUsize::new(0));
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
+            .await
+            .expect("a port is free");
+        let app = listener.local_addr().expect("it is bound");
+        let router = axum::Router::new()
+            .fallback(register)
+            .with_state(Arc::clone(&asked));
+        tokio::spawn(async move { axum::serve(listener, router).await });
+
+        let manifests = disk.folder.join("manifests");
+        std::fs::create_dir(&manifests).expect("the folder is empty");
+        let text = manifests_of(&format!("http://{app}"));
+        std::fs::write(manifests.join("all.yaml"), text).expect("the disk has room");
+        let start = Instant::now();
+        let mut process = Process::start(&disk);
+        while process.active().await < CUSTOMERS {
+            assert!(
+                start.elapsed() < PATIENCE,
+                "{} are active",
+                process.active().await
+            );
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+        let took = start.elapsed().as_secs_f64();
+        let mebibytes = process.peak_mebibytes();
+        assert_eq!(asked.load(Ordering::Relaxed), CUSTOMERS, "one request each");
+        println!("  subscribed after {took:.1} s, at most {mebibytes:.0} MiB of memory");
+        report.ratio("60 s / time until subscribed", WITHIN / took, 1.0);
+        report.ratio("300 MiB / memory", MEBIBYTES / mebibytes, 1.0);
+        process.child.kill().expect("it runs");
+    });
+    report.finish();
+}
+
+async fn register(State(asked): State<Arc<AtomicUsize>>) -> impl IntoResponse {
+    let id = asked.fetch_add(1, Ordering::Relaxed);
+    let body = json!({"data": {"id": format!("h_{id}")}}).to_string();
+    (
+        StatusCode::CREATED,
+        [("content-type", "application/json")],
+        body,
+    )
+}
+
+fn manifests_of(app: &str) -> String {
+    let event_type = json!({
+        "apiVersion": "tidegate.dev/v1alpha1", "kind": "AppEventType", "metadata": {"name": "contacts"},
+        "spec": {
+            "schema": {"type": "object"},
+            "webhook": {"authentication": [{"hmac": {"keys": [{"signingSecret": {}}], "signature": "request.headers['x']"}}]},
+            "subscription": {
+                "limits": {"requestsPerSecond": 10_000, "concurrency": 64},
+                "signingSecret": {"generate": {}},
+                "request": {
+                    "url": format!("{app}/$(customer.id)/hooks"),
+                    "headers": {"Authorization": "Bearer $(customer.fields.token)"},
+                    "body": {"target": "$(webhookUri)", "secret": "$(signingSecret)"},
+                },
+                "response": {"id": "response.body.data.id"},
+            },
+        },
+    });
+    let all = json!({
+        "apiVersion": "tidegate.dev/v1alpha1", "kind": "EventSubscription", "metadata": {"name": "all"},
+        "spec": {
+            "eventTypeRef": {"name": "contacts"},
+            "customerSelector": {"matchLabels": {"of": "bench"}},
+            "sink": {"uri": "http://127.0.0.1:9/"},
+        },
+    });
+    let mut text = format!("{event_type}\n---\n{all}\n");
+    for number in 0..CUSTOMERS {
+        let name = format!("customer-{number:05}");
+        let customer = json!({
+            "apiVersion": "tidegate.dev/v1alpha1", "kind": "Customer",
+            "metadata": {"name": name, "labels": {"of": "bench"}},
+            "spec": {"fieldsFrom": [{"secretRef": {"name": name}}]},
+        });
+        let secret = json!({
+            "apiVersion": "v1", "kind": "Secret", "metadata": {"name": name},
+            "stringData": {"token": format!("token-of-{name}")},
+        });
+        let _ = write!(text, "---\n{customer}\n---\n{secret}\n");
+    }
+    text
+}
+
+struct Process {
+    child: Child,
+    admin: std::net::SocketAddr,
+    client: reqwest::Client,
+}
+
+impl Process {
+    fn start(disk: &Disk) -> Self {
+        let free = || {
+            let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port is free");
+            listener.local_addr().expect("it is bound")
+        };
+        let (listen, admin) = (free(), free());
+        let child = Command::new(env!("CARGO_BIN_EXE_tidegate"))
+            .arg("dev")
+            .arg(disk.folder.join("manifests"))
+            .arg("--data-dir")
+            .arg(disk.folder.join("data"))
+            .args([
+                "--listen",
+                &listen.to_string(),
+                "--admin",
+                &admin.to_string(),
+            ])
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("it starts");
+        Self {
+            child,
+            admin,
+            client: reqwest::Client::builder()
+                .no_proxy()
+                .build()
+                .expect("a client"),
+        }
+    }
+
+    /// How many subscriptions stand, as far as the admin listener is there already.
+    async fn active(&self) -> usize {
+        let mut active = 0;
+        let mut path = "/v1/subscriptions?limit=1000".to_owned();
+        loop {
+            let answer = self
+                .client
+                .get(format!("http://{}{path}", self.admin))
+                .send()
+                .await;
+            let Ok(answer) = answer else { return active };
+            let Ok(page) = answer.json::<Value>().await else {
+                return active;
+            };
+            let items = page["items"].as_array().cloned().unwrap_or_default();
+            active += items
+                .iter()
+                .filter(|item| item["state"] == "Active")
+                .count();
+            match page["next"].as_str() {
+                Some(next) => path = format!("/v1/subscriptions?limit=1000&after={next}"),
+                None => return active,
+            }
+        }
+    }
+
+    /// The most memory that it had (proc(5)).
+    fn peak_mebibytes(&mut self) -> f64 {
+        let path = format!("/proc/{}/status", self.child.id());
+        let status = std::fs::read_to_string(path).expect("Linux");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let kibibytes = line.expect("it is there").trim().trim_end_matches(" kB");
+        kibibytes.parse::<f64>().expect("a number") / 1024.0
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

@@ -1,0 +1,111 @@
+//! What is no longer wanted is removed at the app, from the record alone: whatever else was deleted
+//! with it, and whether the process ran then or not.
+
+use std::time::Duration;
+
+use axum::http::StatusCode;
+
+use super::spec::Spec;
+use super::world::World;
+use crate::support::model_app::{Fault, Op};
+
+async fn begin(customers: &[&str]) -> World {
+    let mut world = World::prepare(Spec::of(customers)).await;
+    world.dev.run().await;
+    for customer in customers {
+        world.stands(customer).await;
+    }
+    world
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn deleted_objects_are_unsubscribed_though_their_secrets_are_gone() {
+    let mut world = begin(&["unwanted", "vanished", "kept"]).await;
+    let uris = ["unwanted", "vanished"].map(|customer| world.stands_now(customer).target);
+    // An EventSubscription alone; and a Customer with its Secret and all.
+    world.edit(|spec| spec.without_subscription.push("unwanted".to_owned()));
+    world.edit(|spec| spec.customers.retain(|customer| customer != "vanished"));
+    for (customer, uri) in ["unwanted", "vanished"].into_iter().zip(uris) {
+        world.is_gone(customer).await;
+        assert_eq!(world.app.count(customer, Op::Delete), 1);
+        // For whoever sends there still: it is over.
+        let answer = world.dev.client.post(&uri).body("{}").send().await.unwrap();
+        assert_eq!(answer.status(), StatusCode::GONE, "{customer}");
+    }
+    world.arrives("kept").await;
+    // Wanted again, it gets another number.
+    world.edit(|spec| spec.without_subscription.clear());
+    world.stands("unwanted").await;
+    let all = world.app.all("unwanted");
+    assert!(all.len() == 2 && all[0].target != all[1].target, "{all:?}");
+    world.arrives("unwanted").await;
+
+    // The type and everything else, while nobody looks.
+    world.dev.kill();
+    for file in std::fs::read_dir(&world.dev.manifests).unwrap() {
+        std::fs::remove_file(file.unwrap().path()).unwrap();
+    }
+    world.dev.run().await;
+    for customer in ["unwanted", "vanished", "kept"] {
+        world.is_gone(customer).await;
+    }
+    world.app.assert_unharmed();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_removed_by_stopping_or_by_files_that_cannot_be_read() {
+    let mut world = begin(&["acme", "globex"]).await;
+    assert!(world.dev.stop().await.success());
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    world.dev.run().await;
+    // Broken, then gone and back again before it counts as deleted.
+    world.dev.edit("acme.yaml", "kind: [Customer\n");
+    world.dev.edit("type.yaml", "kind: [AppEventType\n");
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    world.write();
+    let file = world.dev.manifests.join("globex.yaml");
+    std::fs::remove_file(&file).unwrap();
+    tokio::time::sleep(Duration::from_millis(700)).await;
+    world.write();
+    // A folder that cannot be read at a start.
+    world.dev.kill();
+    let away = world.dev.manifests.with_extension("away");
+    std::fs::rename(&world.dev.manifests, &away).unwrap();
+    world.dev.spawn();
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    world.dev.kill();
+    std::fs::rename(&away, &world.dev.manifests).unwrap();
+    world.dev.run().await;
+    for customer in ["acme", "globex"] {
+        world.stands(customer).await;
+        world.arrives(customer).await;
+        assert_eq!(world.app.count(customer, Op::Create), 1);
+        assert_eq!(world.app.count(customer, Op::Delete), 0);
+    }
+    world.app.assert_unharmed();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_customer_whose_token_is_dead_blocks_nothing_and_is_listed() {
+    let mut spec = Spec::of(&["dead"]);
+    spec.give_up_after = Some("2s");
+    let mut world = World::prepare(spec).await;
+    world.dev.run().await;
+    let hook = world.stands("dead").await;
+    for _ in 0..50 {
+        world.app.next("dead", Op::Delete, Fault::Refused(401));
+    }
+    world.edit(|spec| spec.customers.clear());
+    world
+        .wait("it is listed as an orphan", async || {
+            let shown = world.subscription("dead").await.unwrap_or_default();
+            let orphans = shown["orphans"].as_array();
+            orphans
+                .is_some_and(|orphans| orphans.len() == 1 && orphans[0]["id"] == hook.id.as_str())
+        })
+        .await;
+    let tries = world.app.count("dead", Op::Delete);
+    assert!((1..10).contains(&tries), "{tries}");
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    assert_eq!(world.app.count("dead", Op::Delete), tries, "given up");
+}

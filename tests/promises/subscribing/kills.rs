@@ -1,0 +1,310 @@
+//! The process is killed at every step, at every kind of app: while a request is open, done or not;
+//! right after its answer; after each store; during steps, renewal, overlap and removal. Afterwards
+//! there is exactly one registration, or what may be left over is listed; and events authenticate
+//! and arrive.
+
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use super::all_of;
+use super::moods::{MOODS, Mood};
+use super::spec::{Renewal, Spec};
+use super::world::World;
+use crate::support::model_app::{End, Go, Op, Stage};
+
+/// How far a request has come when the process is killed, and what the app makes of it then.
+const HELD: [(Stage, Go); 3] = [
+    (Stage::Received, Go::Nowhere),
+    (Stage::Received, Go::On),
+    (Stage::Done, Go::On),
+];
+
+#[test]
+fn killed_while_requests_are_open() {
+    all_of(
+        MOODS
+            .iter()
+            .map(|mood| (mood.name.to_owned(), move || killed_while_open(mood))),
+    );
+}
+
+async fn killed_while_open(mood: &'static Mood) {
+    let mut world = begin(mood, &["lost", "done", "unanswered"]).await;
+    let customers = world.customers();
+
+    // The first registration.
+    let mut gates = hold(&world, mood, Op::Create);
+    world.dev.spawn();
+    die_at(&mut world, &mut gates).await;
+    if world.spec.lookup && !world.spec.set_url {
+        // Killed once more, now while it looks for what it may have made.
+        let mut gate = world.app.gate("done", Op::List, Stage::Received);
+        world.dev.spawn();
+        gate.reached().await;
+        world.dev.kill();
+        gate.go(Go::On);
+    }
+    world.dev.run().await;
+    is_well(&mut world, mood).await;
+
+    // A changed one: the new one first, then the old one is removed.
+    kill_during(&mut world, mood, Op::Create, |world| {
+        world.edit(|spec| spec.label = json!("second"));
+    })
+    .await;
+    is_well(&mut world, mood).await;
+    if !world.spec.set_url {
+        kill_during(&mut world, mood, Op::Delete, |world| {
+            world.edit(|spec| spec.label = json!("third"));
+        })
+        .await;
+        is_well(&mut world, mood).await;
+    }
+    if world.spec.enable {
+        kill_during(&mut world, mood, Op::Enable, |world| {
+            world.edit(|spec| spec.label = json!("fourth"));
+        })
+        .await;
+        is_well(&mut world, mood).await;
+        kill_during(&mut world, mood, Op::Prepare, |world| {
+            world.edit(|spec| spec.label = json!("fifth"));
+        })
+        .await;
+        is_well(&mut world, mood).await;
+    }
+    if let Some(renewal) = world.spec.renewal {
+        renewed(&mut world, mood, renewal).await;
+    }
+
+    // Removal.
+    kill_during(&mut world, mood, Op::Delete, |world| {
+        world.edit(|spec| spec.without_subscription = spec.customers.clone());
+    })
+    .await;
+    for customer in &customers {
+        is_removed(&world, mood, customer).await;
+    }
+    end(&world, mood).await;
+}
+
+/// The app gives notice that registrations must be renewed, and the process dies of it.
+async fn renewed(world: &mut World, mood: &Mood, renewal: Renewal) {
+    let customers = world.customers();
+    let before: Vec<_> = customers
+        .iter()
+        .map(|it| world.app.live(it).remove(0))
+        .collect();
+    let op = match renewal {
+        Renewal::Update => Op::Renew,
+        Renewal::Recreate => Op::Create,
+    };
+    let mut gates = hold(world, mood, op);
+    for customer in &customers {
+        assert_eq!(world.app.notify(customer, "renew").await, [202]);
+    }
+    die_at(world, &mut gates).await;
+    world.dev.run().await;
+    is_well(world, mood).await;
+    for (customer, before) in customers.iter().zip(before) {
+        let is_renewed = async || {
+            let now = world.app.live(customer);
+            let [now] = &now[..] else { return false };
+            let is_another = now.id != before.id;
+            now.expires > before.expires && is_another == (renewal == Renewal::Recreate)
+        };
+        world
+            .wait(&format!("{customer} is renewed"), is_renewed)
+            .await;
+    }
+}
+
+#[test]
+fn killed_right_after_an_answer_or_a_store() {
+    all_of(
+        MOODS
+            .iter()
+            .map(|mood| (mood.name.to_owned(), move || killed_in_between(mood))),
+    );
+}
+
+async fn killed_in_between(mood: &'static Mood) {
+    let mut world = begin(mood, &[]).await;
+    world.dev.run().await;
+    // One customer after the other; those before may still be busy, so whose store it was varies.
+    for (name, kill) in [
+        ("answered", Kill::Answered(Op::Create)),
+        ("intent", Kill::Stored(1)),
+        ("answer", Kill::Stored(2)),
+        ("third", Kill::Stored(3)),
+    ] {
+        mood.apply(&world.app, name, world.dev.listen);
+        mood.go_wrong(&world.app, name);
+        kill_when(&mut world, name, kill, |world| {
+            world.edit(|spec| spec.customers.push(name.to_owned()));
+        })
+        .await;
+    }
+    is_well(&mut world, mood).await;
+    for (round, stores) in [1, 2, 3, 5, 8].into_iter().enumerate() {
+        kill_when(&mut world, "answered", Kill::Stored(stores), |world| {
+            world.edit(|spec| spec.label = json!(format!("round {round}")));
+        })
+        .await;
+    }
+    is_well(&mut world, mood).await;
+    let removal = [Kill::Answered(Op::Delete), Kill::Stored(1), Kill::Stored(2)];
+    for (customer, kill) in ["answered", "intent", "answer"].into_iter().zip(removal) {
+        kill_when(&mut world, customer, kill, |world| {
+            world.edit(|spec| spec.without_subscription.push(customer.to_owned()));
+        })
+        .await;
+    }
+    world.edit(|spec| spec.without_subscription = spec.customers.clone());
+    for customer in world.customers() {
+        is_removed(&world, mood, &customer).await;
+    }
+    end(&world, mood).await;
+}
+
+/// When the process is killed.
+#[derive(Clone, Copy)]
+enum Kill {
+    /// The app has just answered.
+    Answered(Op),
+    /// So many records were just stored.
+    Stored(usize),
+}
+
+async fn kill_when(world: &mut World, customer: &str, kill: Kill, change: impl FnOnce(&mut World)) {
+    match kill {
+        Kill::Answered(op) => {
+            let mut gate = world.app.gate(customer, op, Stage::Answered);
+            change(world);
+            gate.reached().await;
+        }
+        Kill::Stored(count) => {
+            let mut stores = world.stores();
+            change(world);
+            tokio::task::spawn_blocking(move || stores.wait(count))
+                .await
+                .unwrap();
+        }
+    }
+    world.dev.kill();
+    world.dev.run().await;
+}
+
+/// A world whose app is so; nothing is started.
+async fn begin(mood: &Mood, customers: &[&str]) -> World {
+    let world = World::prepare(mood.spec(Spec::of(customers))).await;
+    for customer in customers {
+        mood.apply(&world.app, customer, world.dev.listen);
+    }
+    world
+}
+
+type Gates = Vec<(crate::support::model_app::Gate, Go)>;
+
+/// Holds the next such request of each customer, each at another stage.
+fn hold(world: &World, mood: &Mood, op: Op) -> Gates {
+    let customers = world.customers();
+    let held = customers.iter().zip(HELD.into_iter().cycle());
+    held.map(|(customer, (stage, go))| {
+        mood.go_wrong(&world.app, customer);
+        (world.app.gate(customer, op, stage), go)
+    })
+    .collect()
+}
+
+/// Kills while all of them are held.
+async fn die_at(world: &mut World, gates: &mut Gates) {
+    for (gate, _) in &mut *gates {
+        gate.reached().await;
+    }
+    world.dev.kill();
+    for (gate, go) in gates.drain(..) {
+        gate.go(go);
+    }
+}
+
+async fn kill_during(world: &mut World, mood: &Mood, op: Op, change: impl FnOnce(&mut World)) {
+    let mut gates = hold(world, mood, op);
+    change(world);
+    die_at(world, &mut gates).await;
+    world.dev.run().await;
+}
+
+/// Every customer has one registration, which sends events that arrive.
+async fn is_well(world: &mut World, mood: &Mood) {
+    for customer in world.customers() {
+        if mood.is_knowable {
+            world.stands(&customer).await;
+        } else {
+            is_listed(world, &customer).await;
+        }
+        world.arrives(&customer).await;
+    }
+}
+
+/// Of a customer's registrations at the app one stands, and all others are listed as orphans.
+async fn is_listed(world: &World, customer: &str) {
+    world
+        .wait(
+            &format!("{customer} stands and the rest is listed"),
+            async || {
+                let shown = world.subscription(customer).await.unwrap_or_default();
+                let orphans = shown["orphans"].as_array().map_or(0, Vec::len);
+                let live = world.app.live(customer);
+                let known = |id: &Value| live.iter().any(|hook| id == hook.id.as_str());
+                shown["state"] == "Active"
+                    && shown["registrations"]
+                        .as_array()
+                        .is_some_and(|all| all.len() == 1 && known(&all[0]["id"]))
+                    && live.len() <= 1 + orphans
+            },
+        )
+        .await;
+}
+
+/// All that Tidegate knows of is removed at the app.
+async fn is_removed(world: &World, mood: &Mood, customer: &str) {
+    if mood.is_knowable {
+        world.is_gone(customer).await;
+        return;
+    }
+    world
+        .wait(&format!("{customer} is through"), async || {
+            let shown = world.subscription(customer).await.unwrap_or_default();
+            let orphans = shown["orphans"].as_array().map_or(0, Vec::len);
+            let registrations = shown["registrations"].as_array();
+            registrations.is_none_or(Vec::is_empty) && world.app.live(customer).len() <= orphans
+        })
+        .await;
+}
+
+/// What holds of every app in the end.
+async fn end(world: &World, mood: &Mood) {
+    // Whatever might still be sent is sent by now.
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    if mood.is_knowable {
+        world.app.assert_unharmed();
+    }
+    for customer in world.customers() {
+        let all = world.app.all(&customer);
+        if world.spec.set_url {
+            // Never without a URL, until it was removed.
+            for pair in all.windows(2) {
+                let (ended, why) = pair[0].ended.unwrap();
+                assert!(why == End::Replaced && pair[1].made - ended < Duration::from_millis(5));
+            }
+        }
+        if mood.is_knowable {
+            let left: Vec<_> = all.iter().filter(|hook| hook.ended.is_none()).collect();
+            assert!(left.is_empty(), "{left:?}");
+        }
+        // No two at a time but for the time of an overlap.
+        let last: Option<Instant> = all.iter().filter_map(|hook| Some(hook.ended?.0)).max();
+        assert!(last.is_some() || !mood.is_knowable, "{customer} had one");
+    }
+}

@@ -1,0 +1,177 @@
+//! What apps are like, and what a type says about each.
+
+use serde_json::json;
+use std::time::Duration;
+
+use super::spec::{Renewal, Secret, Spec};
+use crate::support::command::tidegate;
+use crate::support::model_app::{Fault, Handshake, ModelApp, Moods, Op, SecretFrom};
+
+/// One kind of app, and how it is declared.
+#[derive(Clone, Copy)]
+pub struct Mood {
+    pub name: &'static str,
+    spec: fn(&mut Spec),
+    moods: fn(&mut Moods),
+    /// What goes wrong once whenever something is registered.
+    pub fault: Option<Fault>,
+    /// Whether the app tells us enough to know what became of a lost answer. Where it does not, a
+    /// registration may be left over, and is listed.
+    pub is_knowable: bool,
+    /// Whether webhooks of others, with URLs much like ours, stand beside ours.
+    foreign: bool,
+}
+
+impl Mood {
+    const fn new(name: &'static str, spec: fn(&mut Spec), moods: fn(&mut Moods)) -> Self {
+        Self {
+            name,
+            spec,
+            moods,
+            fault: None,
+            is_knowable: true,
+            foreign: false,
+        }
+    }
+
+    const fn failing(name: &'static str, fault: Fault) -> Self {
+        Self {
+            fault: Some(fault),
+            ..Self::new(name, |_| {}, |_| {})
+        }
+    }
+
+    /// What its type says.
+    pub fn spec(&self, spec: Spec) -> Spec {
+        let mut spec = spec;
+        (self.spec)(&mut spec);
+        spec
+    }
+
+    /// Makes a tenant of the app so.
+    pub fn apply(&self, app: &ModelApp, tenant: &str, listen: std::net::SocketAddr) {
+        app.set(tenant, self.moods);
+        if self.foreign {
+            for path in ["/h/1", "/h/another-token/1", "/h/another-token/11", "/"] {
+                app.add_foreign(tenant, &format!("http://{listen}{path}"));
+            }
+        }
+    }
+
+    /// Lets the next registration go wrong. A refusal only the first: it is not tried again at once.
+    pub fn go_wrong(&self, app: &ModelApp, tenant: &str) {
+        let is_first = app.count(tenant, Op::Create) == 0;
+        match self.fault {
+            Some(Fault::ErrorInside200) if !is_first => {}
+            Some(fault) => app.next(tenant, Op::Create, fault),
+            None => {}
+        }
+    }
+}
+
+/// Every kind of app.
+pub const MOODS: &[Mood] = &[
+    Mood::new("well-behaved, with steps and a token", steps, |moods| {
+        (moods.needs_enabling, moods.needs_token) = (true, true);
+    }),
+    Mood::new(
+        "lists lag behind",
+        |spec| spec.settle = "3s",
+        |moods| moods.list_lag = Duration::from_millis(1500),
+    ),
+    Mood {
+        foreign: true,
+        ..Mood::new("lists come in pages", |_| {}, |moods| moods.page = Some(1))
+    },
+    Mood {
+        foreign: true,
+        ..Mood::new("webhooks of others look like ours", |_| {}, |_| {})
+    },
+    Mood {
+        is_knowable: false,
+        ..Mood::new(
+            "there is no list",
+            |spec| spec.lookup = false,
+            |moods| moods.no_list = true,
+        )
+    },
+    Mood::new(
+        "there is no list, but requests may be repeated",
+        |spec| (spec.lookup, spec.idempotent) = (false, true),
+        |moods| (moods.no_list, moods.idempotent) = (true, true),
+    ),
+    Mood::new(
+        "the secret is only in the answer",
+        |spec| spec.secret = Secret::FromResponse,
+        |moods| moods.secret = SecretFrom::Answer,
+    ),
+    Mood::new(
+        "the secret is the customer's",
+        |spec| spec.secret = Secret::CustomerField,
+        |_| {},
+    ),
+    Mood::new(
+        "the secret comes in a handshake while the request is open",
+        |spec| {
+            spec.secret = Secret::FromHandshake;
+            spec.handshake = Some(Handshake::Secret);
+        },
+        |moods| moods.handshake = Some(Handshake::Secret),
+    ),
+    Mood::new(
+        "the target is validated while the request is open",
+        |spec| spec.handshake = Some(Handshake::Token),
+        |moods| moods.handshake = Some(Handshake::Token),
+    ),
+    Mood::new(
+        "a repeated registration is a conflict",
+        |spec| spec.conflict = true,
+        |moods| moods.conflict = true,
+    ),
+    Mood::new("one URL is set", |spec| spec.set_url = true, |_| {}),
+    Mood::new(
+        "registrations expire and are renewed",
+        |spec| spec.renewal = Some(Renewal::Update),
+        |moods| moods.lifetime = Some(Duration::from_secs(3600)),
+    ),
+    Mood::new(
+        "registrations expire and are made anew",
+        |spec| spec.renewal = Some(Renewal::Recreate),
+        |moods| moods.lifetime = Some(Duration::from_secs(3600)),
+    ),
+    Mood::failing("500 after it is done", Fault::DoneBut500),
+    Mood::failing("an answer that nobody can read", Fault::DoneButGarbage),
+    Mood::failing("an error inside 200", Fault::ErrorInside200),
+    Mood::failing("429", Fault::TooMany(1)),
+    Mood::failing(
+        "the answer comes after the deadline",
+        Fault::AnsweredAfter(Duration::from_secs(7)),
+    ),
+];
+
+fn steps(spec: &mut Spec) {
+    (spec.prepare, spec.enable, spec.credentials) = (true, true, true);
+    spec.label = json!({"nested": ["first"]});
+}
+
+#[test]
+fn every_kind_of_app_can_be_declared() {
+    let folder = tempfile::tempdir().unwrap();
+    for mood in MOODS {
+        let spec = Spec {
+            app: "http://127.0.0.1:9".to_owned(),
+            sink: "http://127.0.0.1:9/events".to_owned(),
+            ..mood.spec(Spec::of(&["acme"]))
+        };
+        for (name, text) in spec.files() {
+            std::fs::write(folder.path().join(name), text).unwrap();
+        }
+        let ran = tidegate(&["check", folder.path().to_str().unwrap()]);
+        assert_eq!(
+            (ran.code, ran.stdout.as_str()),
+            (0, ""),
+            "{}: {ran:?}",
+            mood.name
+        );
+    }
+}

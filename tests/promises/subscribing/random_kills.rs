@@ -1,0 +1,121 @@
+//! The process is killed again and again at moments that nobody chose, while everything changes and
+//! the app is in its worst mood.
+
+use std::time::Duration;
+
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+use serde_json::json;
+
+use super::all_of;
+use super::spec::{Renewal, Secret, Spec};
+use super::world::World;
+use crate::support::model_app::{Fault, Handshake, Moods, Op, SecretFrom};
+
+/// How often each is killed.
+const KILLS: usize = 20;
+
+type Declare = fn(&mut Spec);
+type Behave = fn(&mut Moods);
+
+/// The kinds of app; each with its own seed.
+const APPS: [(&str, Declare, Behave); 5] = [
+    (
+        "generated secrets, lagging pages",
+        |spec| (spec.settle, spec.enable) = ("2s", true),
+        |moods| {
+            (moods.list_lag, moods.page) = (Duration::from_millis(700), Some(1));
+            moods.needs_enabling = true;
+        },
+    ),
+    (
+        "secrets in answers",
+        |spec| spec.secret = Secret::FromResponse,
+        |moods| moods.secret = SecretFrom::Answer,
+    ),
+    (
+        "secrets in handshakes",
+        |spec| (spec.secret, spec.handshake) = (Secret::FromHandshake, Some(Handshake::Secret)),
+        |moods| moods.handshake = Some(Handshake::Secret),
+    ),
+    ("one URL", |spec| spec.set_url = true, |_| {}),
+    (
+        "conflicts and renewals",
+        |spec| (spec.conflict, spec.renewal) = (true, Some(Renewal::Recreate)),
+        |moods| (moods.conflict, moods.lifetime) = (true, Some(Duration::from_secs(3600))),
+    ),
+];
+
+#[test]
+fn killed_at_random_moments_everything_stands_once_in_the_end() {
+    all_of(APPS.iter().enumerate().map(|(seed, (name, spec, moods))| {
+        let scenario = move || killed_at_random(seed as u64, *spec, *moods);
+        (format!("{name}, seed {seed}"), scenario)
+    }));
+}
+
+async fn killed_at_random(seed: u64, spec: Declare, moods: Behave) {
+    let mut random = StdRng::seed_from_u64(seed);
+    let names: Vec<String> = (0..6).map(|number| format!("customer-{number}")).collect();
+    let mut begin = Spec::of(&names.iter().map(String::as_str).collect::<Vec<_>>());
+    // Failures are many here, and no reason to stop.
+    begin.rollout = Some(json!({"stopAfterFailures": 1000}));
+    spec(&mut begin);
+    let mut world = World::prepare(begin).await;
+    for name in &names {
+        world.app.set(name, moods);
+        world.app.add_foreign(name, "http://127.0.0.1:9/foreign");
+    }
+    for kill in 0..KILLS {
+        for name in &names {
+            let fault = match random.random_range(0..8) {
+                0 => Fault::DoneBut500,
+                1 => Fault::DoneButGarbage,
+                2 => Fault::AnsweredAfter(Duration::from_millis(300)),
+                3 => Fault::TooMany(1),
+                _ => continue,
+            };
+            let op = if random.random_bool(0.7) {
+                Op::Create
+            } else {
+                Op::Delete
+            };
+            world.app.next(name, op, fault);
+        }
+        match random.random_range(0..5) {
+            0 => world.edit(|spec| spec.label = json!(kill)),
+            1 => {
+                let name = names[random.random_range(0..names.len())].clone();
+                world.edit(|spec| {
+                    let before = spec.without_subscription.len();
+                    spec.without_subscription.retain(|other| *other != name);
+                    if spec.without_subscription.len() == before {
+                        spec.without_subscription.push(name);
+                    }
+                });
+            }
+            2 => world.edit(|spec| spec.token = format!("-{kill}")),
+            _ => {}
+        }
+        world.dev.spawn();
+        // From before anything is sent until long after everything is.
+        let pause = random.random_range(0..=3000_u64);
+        tokio::time::sleep(Duration::from_millis(pause * pause / 3000)).await;
+        world.dev.kill();
+    }
+    world.app.recover();
+    world.dev.run().await;
+    for name in &names {
+        if world.spec.without_subscription.contains(name) {
+            world.is_gone(name).await;
+        } else {
+            world.stands(name).await;
+            world.arrives(name).await;
+        }
+    }
+    world.edit(|spec| spec.customers.clear());
+    for name in &names {
+        world.is_gone(name).await;
+    }
+    world.app.assert_unharmed();
+}
