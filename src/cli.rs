@@ -17,6 +17,7 @@ mod display;
 mod events;
 mod failure;
 mod output;
+mod render;
 mod replay;
 mod schema;
 mod send;
@@ -41,6 +42,7 @@ enum Command {
     Dev(dev::Arguments),
     Check(check::Arguments),
     Schema(schema::Arguments),
+    Render(render::Arguments),
     Send(send::Arguments),
     Display(display::Arguments),
     Events(events::Arguments),
@@ -55,6 +57,7 @@ pub fn main() -> ExitCode {
         Command::Dev(arguments) => dev::run(arguments),
         Command::Check(arguments) => check::run(&arguments),
         Command::Schema(arguments) => schema::run(&arguments),
+        Command::Render(arguments) => render::run(&arguments),
         Command::Send(arguments) => send::run(&arguments),
         Command::Display(arguments) => display::run(arguments),
         Command::Events(arguments) => events::run(&arguments),

@@ -9,6 +9,7 @@ mod customer;
 mod event_type;
 mod gateway;
 mod lookup;
+mod provisioning;
 mod subscription;
 mod upstream;
 mod verdict;
@@ -79,7 +80,7 @@ pub fn compile(resources: &Resources, environment: &Environment<'_>) -> Compiled
     let types = event_type::compile(&lookup, &mut verdicts);
     let customers = customer::compile(&lookup, &types, &mut verdicts);
     let subscriptions = subscription::compile(&lookup, &types, &customers, &mut verdicts);
-    let Upstream { desired, held } = Upstream::default();
+    let Upstream { desired, held } = upstream::compile(&lookup, &types, &customers, &mut verdicts);
     let configuration = Configuration {
         gateway,
         event_types: types.entries,
@@ -90,7 +91,7 @@ pub fn compile(resources: &Resources, environment: &Environment<'_>) -> Compiled
     Compiled {
         configuration,
         verdicts,
-        upstream: desired,
+        upstream: desired.into_values().collect(),
         held,
     }
 }

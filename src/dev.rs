@@ -9,7 +9,11 @@ mod data_dir;
 mod engine;
 mod manifests;
 mod memory;
+mod news;
 mod object;
+mod objects;
+mod provisioning;
+mod records;
 mod session;
 mod table;
 mod watch;
@@ -24,6 +28,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::configuration::Sensitive;
 use crate::gateway::{StartError, token};
+use crate::outbound::ProxySettings;
 use console::Console;
 use data_dir::DataDir;
 use engine::Engine;
@@ -49,6 +54,12 @@ pub struct Options {
     pub public_url: Option<String>,
     /// What stands in for Services: URLs by `name` or `namespace/name`.
     pub services: BTreeMap<String, String>,
+    /// Whether another public URL may make subscriptions at apps register anew.
+    pub allow_re_registration: bool,
+    /// The proxy for requests to apps.
+    pub proxy: Option<ProxySettings>,
+    /// Certificates that apps may be of, beside the public roots, as PEM.
+    pub more_roots: Option<String>,
 }
 
 /// Why `dev` cannot start, or had to stop.
@@ -165,9 +176,19 @@ impl Running {
         // Written before anything is served: what tells a subscription from another one of the
         // same name must not change because of a crash.
         write_memory(&data_dir, session.memory())?;
-        let engine = Engine::start(options, &data_dir, &session, &token_key, &outcome).await?;
+        let is_complete = !files.reading.incomplete;
+        let engine = Engine::start(
+            options,
+            &data_dir,
+            &session,
+            &token_key,
+            &outcome,
+            is_complete,
+        )
+        .await?;
         let mut console = Console::default();
-        console.started(options, &files, &outcome, engine.addresses());
+        let upstream = engine.at_start().await;
+        console.started(options, &files, &outcome, engine.addresses(), &upstream);
         Ok(Self {
             paths: options.paths.clone(),
             data_dir,
@@ -211,7 +232,8 @@ impl Running {
             self.last_look = Look::default();
             return;
         }
-        match self.engine.apply(&outcome).await {
+        let is_complete = !files.reading.incomplete;
+        match self.engine.apply(&outcome, is_complete).await {
             Ok(()) => self
                 .console
                 .changed(&files, &outcome, &changes, since.elapsed()),

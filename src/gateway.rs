@@ -37,7 +37,7 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use arc_swap::ArcSwapOption;
 use axum::Router;
@@ -69,6 +69,7 @@ use workers::Workers;
 use crate::configuration::{Configuration, RegistrationChange, Reports, Sensitive};
 use crate::delivery::Delivery;
 use crate::delivery::dead_letters::DeadLetters;
+use crate::event::ObjectName;
 use crate::event_log::{EventLog, ReadError};
 
 /// Log lines a second that requests of strangers can cause; the rest is counted.
@@ -119,6 +120,13 @@ pub enum StartError {
     Restore(#[source] ReadError),
 }
 
+/// What is known of subscriptions at apps, where the same process makes them: for the admin API.
+pub trait UpstreamSubscriptions: Send + Sync + 'static {
+    /// At most so many, those after a name, in the order of names: nothing in them is sensitive.
+    fn page(&self, after: Option<&ObjectName>, most: usize)
+    -> Vec<(ObjectName, serde_json::Value)>;
+}
+
 /// A gateway that is running.
 pub struct Gateway {
     ingest: Arc<Ingest>,
@@ -127,6 +135,7 @@ pub struct Gateway {
     public_address: SocketAddr,
     admin_address: SocketAddr,
     draining: Arc<AtomicBool>,
+    upstream: Arc<OnceLock<Arc<dyn UpstreamSubscriptions>>>,
     /// Configurations are applied one after the other.
     applying: Mutex<()>,
     listening: Mutex<Option<(Listening, Listening)>>,
@@ -186,6 +195,7 @@ impl Gateway {
             connections: Arc::clone(&connections),
         });
         let draining = Arc::new(AtomicBool::new(false));
+        let upstream = Arc::new(OnceLock::new());
         let listen_failed = |address| move |source| StartError::Listen { address, source };
         let admin_address = admin_socket.local_addr().map_err(listen_failed(admin))?;
         let router = admin::router(
@@ -195,6 +205,7 @@ impl Gateway {
                 dead_letters,
                 registry,
                 draining: Arc::clone(&draining),
+                upstream: Arc::clone(&upstream),
             }),
             admin_address,
         );
@@ -213,6 +224,7 @@ impl Gateway {
             public_address: public_listening.address,
             admin_address,
             draining,
+            upstream,
             applying: Mutex::new(()),
             listening: Mutex::new(Some((public_listening, admin_listening))),
         })
@@ -256,6 +268,12 @@ impl Gateway {
     /// configuration is answered 503, and [`Gateway::apply`] leaves all of them as they are.
     pub fn set_registrations(&self, changes: Vec<RegistrationChange>) {
         self.ingest.registrations.change(changes);
+    }
+
+    /// Shows subscriptions at apps in the admin API, beside those of consumers. Only the first call
+    /// counts.
+    pub fn show_upstream(&self, subscriptions: Arc<dyn UpstreamSubscriptions>) {
+        let _ = self.upstream.set(subscriptions);
     }
 
     /// Ends in an orderly way: says that it is not ready, stops accepting connections, finishes

@@ -40,3 +40,6 @@ pub use program::{Program, RenderError, Surroundings, has_own_uri};
 pub use record::{Record, Registration};
 pub use render::{CredentialsRequest, Outgoing, masker};
 pub use status::{keep_transitions, status};
+
+#[cfg(test)]
+mod tests;

@@ -14,6 +14,7 @@ mod promises {
     mod bounded_schemas;
     mod dead_letters;
     mod dev_state;
+    mod documentation;
     mod edits;
     mod examples;
     mod kills;

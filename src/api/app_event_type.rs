@@ -57,7 +57,14 @@ use super::{
 #[x_kube(
     validation = Rule::new("has(self.schema) || has(self.example) || has(self.schemaFrom) || has(self.exampleFrom)").message("say what the event looks like: write schema, example, schemaFrom or exampleFrom"),
     validation = Rule::new("!(has(self.schema) && has(self.schemaFrom))").message("write at most one of schema and schemaFrom"),
-    validation = Rule::new("!(has(self.example) && has(self.exampleFrom))").message("write at most one of example and exampleFrom")
+    validation = Rule::new("!(has(self.example) && has(self.exampleFrom))").message("write at most one of example and exampleFrom"),
+    validation = Rule::new("!has(self.webhook.handshakes) || !self.webhook.handshakes.exists(one, has(one.capture)) || has(self.subscription) || (has(self.globalWebhook) && has(self.globalWebhook.registration))").message("a handshake's capture keeps something for a registration, so it needs subscription or globalWebhook.registration"),
+    validation = Rule::new("!has(self.webhook.lifecycle) || self.webhook.lifecycle.size() == 0 || has(self.subscription) || (has(self.globalWebhook) && has(self.globalWebhook.registration))").message("webhook.lifecycle is about registrations, so it needs subscription or globalWebhook.registration"),
+    validation = Rule::new("!has(self.webhook.lifecycle) || !self.webhook.lifecycle.exists(one, one.action == 'Renew') || (has(self.subscription) && has(self.subscription.renewal)) || (has(self.globalWebhook) && has(self.globalWebhook.registration) && has(self.globalWebhook.registration.renewal))").message("action: Renew needs renewal, which says how"),
+    validation = Rule::new("!has(self.subscription) || !has(self.subscription.signingSecret) || !has(self.subscription.signingSecret.fromHandshake) || (has(self.webhook.handshakes) && self.webhook.handshakes.exists(one, has(one.capture) && has(one.capture.signingSecret)))").message("subscription.signingSecret: fromHandshake needs a handshake whose capture takes the signingSecret"),
+    validation = Rule::new("!has(self.subscription) || !has(self.subscription.renewal) || !has(self.subscription.renewal.before) || (has(self.subscription.response) && has(self.subscription.response.expiresAt)) || (has(self.webhook.handshakes) && self.webhook.handshakes.exists(one, has(one.capture) && has(one.capture.expiresAt)))").message("subscription.renewal.before needs to know when a registration expires: write response.expiresAt or a handshake's capture.expiresAt, or else every"),
+    validation = Rule::new("!has(self.globalWebhook) || !has(self.globalWebhook.registration) || !has(self.globalWebhook.registration.signingSecret) || !has(self.globalWebhook.registration.signingSecret.fromHandshake) || (has(self.webhook.handshakes) && self.webhook.handshakes.exists(one, has(one.capture) && has(one.capture.signingSecret)))").message("globalWebhook.registration.signingSecret: fromHandshake needs a handshake whose capture takes the signingSecret"),
+    validation = Rule::new("!has(self.globalWebhook) || !has(self.globalWebhook.registration) || !has(self.globalWebhook.registration.renewal) || !has(self.globalWebhook.registration.renewal.before) || (has(self.globalWebhook.registration.response) && has(self.globalWebhook.registration.response.expiresAt)) || (has(self.webhook.handshakes) && self.webhook.handshakes.exists(one, has(one.capture) && has(one.capture.expiresAt)))").message("globalWebhook.registration.renewal.before needs to know when a registration expires: write response.expiresAt or a handshake's capture.expiresAt, or else every")
 )]
 pub struct AppEventTypeSpec {
     /// The EventGateway that receives these events. Default: the installation's default gateway
@@ -107,8 +114,8 @@ pub struct AppEventTypeSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub subscription: Option<Subscription>,
     /// What happens to registrations at the app when they are no longer wanted. `Unsubscribe` removes them; `Orphan` leaves them.
+    /// Default: `Unsubscribe`
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(extend("default" = "Unsubscribe"))]
     pub deletion_policy: Option<DeletionPolicy>,
     /// Whose EventSubscriptions may use this type. They are trusted with its events. Default: the own namespace's
     #[serde(default, skip_serializing_if = "Option::is_none")]

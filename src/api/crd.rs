@@ -12,7 +12,8 @@ use serde_json::{Value, json};
 use super::{
     AppEventType, AppEventTypeSpec, AppEventTypeStatus, Customer, CustomerSpec, CustomerStatus,
     EventGateway, EventGatewaySpec, EventGatewayStatus, EventSubscription, EventSubscriptionSpec,
-    EventSubscriptionStatus, structural::schema_of,
+    EventSubscriptionStatus, UpstreamSubscription, UpstreamSubscriptionSpec,
+    UpstreamSubscriptionStatus, structural::schema_of,
 };
 
 /// First line of each published file.
@@ -42,6 +43,9 @@ pub fn crds() -> &'static [Crd] {
             crd::<Customer, CustomerSpec, CustomerStatus>("Customer"),
             crd::<EventSubscription, EventSubscriptionSpec, EventSubscriptionStatus>(
                 "EventSubscription",
+            ),
+            crd::<UpstreamSubscription, UpstreamSubscriptionSpec, UpstreamSubscriptionStatus>(
+                "UpstreamSubscription",
             ),
             crd::<EventGateway, EventGatewaySpec, EventGatewayStatus>("EventGateway"),
         ]

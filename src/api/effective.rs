@@ -5,9 +5,10 @@
 //! has no default stays out.
 
 use super::{
-    AppEventType, AuthenticationEntry, Customer, Deduplication, Digest, EventGateway,
-    EventSubscription, GatewayNamespaces, Hmac, Jwt, NamespacesFrom, OnInvalid, Response,
-    SignatureTimestamp, StandardWebhooks, Template, TypeNamespaces,
+    AppEventType, AuthenticationEntry, Credentials, Customer, Deduplication, DeletionPolicy,
+    Digest, EventGateway, EventSubscription, GatewayNamespaces, Hmac, Jwt, NamespacesFrom,
+    OnInvalid, OutgoingRequest, RequestLimits, Response, Rollout, SignatureTimestamp,
+    StandardWebhooks, Step, Subscription, Template, TypeNamespaces,
 };
 
 /// Status of a handshake's answer that names none.
@@ -58,6 +59,19 @@ impl AppEventType {
             .get_or_insert(NamespacesFrom::Same);
         if let Some(global) = &mut spec.global_webhook {
             global.on_unknown_customer = Some(global.on_unknown_customer());
+        }
+        let registration = spec
+            .global_webhook
+            .as_mut()
+            .and_then(|global| global.registration.as_deref_mut());
+        let mut subscriptions: Vec<_> = spec.subscription.iter_mut().chain(registration).collect();
+        subscriptions
+            .iter_mut()
+            .for_each(|subscription| fill_subscription(subscription));
+        if !subscriptions.is_empty() {
+            // Without registrations there is nothing to delete.
+            spec.deletion_policy
+                .get_or_insert(DeletionPolicy::Unsubscribe);
         }
 
         let webhook = &mut spec.webhook;
@@ -141,6 +155,73 @@ impl EventGateway {
     }
 }
 
+fn fill_subscription(subscription: &mut Subscription) {
+    let change = subscription.change();
+    let on_found = subscription.on_found();
+    let Subscription {
+        change: written_change,
+        limits,
+        hosts: _,
+        signing_secret,
+        credentials,
+        defaults: _,
+        prepare,
+        request,
+        response: _,
+        follow_ups,
+        lookup,
+        renewal,
+        unsubscribe,
+        rollout,
+        quiet_period: _,
+    } = subscription;
+    *written_change = Some(change);
+    *limits = RequestLimits {
+        requests_per_second: Some(limits.requests_per_second()),
+        concurrency: Some(limits.concurrency()),
+        timeout: Some(limits.timeout()),
+    };
+    if let Some(generate) = signing_secret
+        .as_mut()
+        .and_then(|secret| secret.generate.as_mut())
+    {
+        generate.bytes = Some(generate.bytes());
+        generate.encoding = Some(generate.encoding());
+    }
+    if let Some(Credentials { request, .. }) = credentials {
+        fill_request(request);
+    }
+    fill_request(request);
+    for Step { request, .. } in prepare.iter_mut().chain(follow_ups) {
+        fill_request(request);
+    }
+    if let Some(lookup) = lookup {
+        fill_request(&mut lookup.request);
+        lookup.settle = Some(lookup.settle());
+        lookup.on_found = Some(on_found);
+    }
+    if let Some(renewal) = renewal {
+        renewal.mode = Some(renewal.mode());
+        renewal.request.iter_mut().for_each(fill_request);
+    }
+    if let Some(unsubscribe) = unsubscribe {
+        for Step { request, .. } in &mut unsubscribe.steps {
+            fill_request(request);
+        }
+        unsubscribe.gone = Some(unsubscribe.gone().to_vec());
+        unsubscribe.give_up_after = Some(unsubscribe.give_up_after());
+    }
+    *rollout = Rollout {
+        max_concurrent: Some(rollout.max_concurrent()),
+        stop_after_failures: Some(rollout.stop_after_failures()),
+    };
+}
+
+fn fill_request(request: &mut OutgoingRequest) {
+    request.method = Some(request.method().to_owned());
+    request.idempotent = Some(request.idempotent());
+}
+
 fn fill_entry(entry: &mut AuthenticationEntry) {
     let AuthenticationEntry {
         hmac,
@@ -200,7 +281,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::api::{crd_of, fill_defaults};
+    use crate::api::{OnFound, crd_of, fill_defaults};
 
     fn object(kind: &str, spec: Value) -> Value {
         json!({
@@ -253,6 +334,9 @@ mod tests {
                 "bodyHash": {"claim": "c", "algorithm": "SHA256", "encoding": "Hex"},
             },
         });
+        let limits = json!({"requestsPerSecond": 20, "concurrency": 8, "timeout": "30s"});
+        let rollout = json!({"maxConcurrent": 10, "stopAfterFailures": 5});
+        let post = json!({"method": "POST", "url": "u", "idempotent": false});
         check(
             AppEventType::effective,
             "AppEventType",
@@ -271,7 +355,17 @@ mod tests {
                     "events": {"id": "item.id"},
                     "respond": {"text": "ok"},
                 },
-                "globalWebhook": {},
+                "globalWebhook": {"registration": {"request": {"method": "PUT", "url": "u"}}},
+                "subscription": {
+                    "signingSecret": {"generate": {}},
+                    "credentials": {"request": {"url": "u"}, "accessToken": "t"},
+                    "prepare": [{"name": "a", "request": {"url": "u"}}],
+                    "request": {"url": "u"},
+                    "followUps": [{"name": "b", "request": {"url": "u"}}],
+                    "lookup": {"request": {"method": "GET", "url": "u"}, "id": "i"},
+                    "renewal": {"every": "1h", "request": {"url": "u"}},
+                    "unsubscribe": {"steps": [{"name": "c", "request": {"method": "DELETE", "url": "u"}}]},
+                },
             }),
             json!({
                 "type": "a",
@@ -287,7 +381,35 @@ mod tests {
                     "respond": {"status": 202, "text": "ok"},
                     "deduplication": {"by": "Id", "window": "24h"},
                 },
-                "globalWebhook": {"onUnknownCustomer": "Store"},
+                "globalWebhook": {
+                    "onUnknownCustomer": "Store",
+                    "registration": {
+                        "change": "InPlace",
+                        "limits": limits,
+                        "request": {"method": "PUT", "url": "u", "idempotent": true},
+                        "rollout": rollout,
+                    },
+                },
+                "subscription": {
+                    "change": "Overlap",
+                    "limits": limits,
+                    "signingSecret": {"generate": {"bytes": 32, "encoding": "Hex"}},
+                    "credentials": {"request": post, "accessToken": "t"},
+                    "prepare": [{"name": "a", "request": post}],
+                    "request": post,
+                    "followUps": [{"name": "b", "request": post}],
+                    "lookup": {
+                        "request": {"method": "GET", "url": "u", "idempotent": true},
+                        "id": "i", "settle": "30s", "onFound": "Adopt",
+                    },
+                    "renewal": {"every": "1h", "mode": "Update", "request": post},
+                    "unsubscribe": {
+                        "steps": [{"name": "c", "request": {"method": "DELETE", "url": "u", "idempotent": true}}],
+                        "gone": [404, 410], "giveUpAfter": "1h",
+                    },
+                    "rollout": rollout,
+                },
+                "deletionPolicy": "Unsubscribe",
                 "allowedNamespaces": {"from": "Same"},
             }),
         );
@@ -321,6 +443,24 @@ mod tests {
                 "allowedNamespaces": {"from": "All"},
             }),
         );
+    }
+
+    #[test]
+    fn what_a_lookup_finds_is_replaced_where_its_secret_is_not_known() {
+        for (secret, expected) in [
+            (json!({"generate": {}}), OnFound::Adopt),
+            (json!({"customerField": "a"}), OnFound::Adopt),
+            (json!({"fromResponse": "a"}), OnFound::Replace),
+            (json!({"fromHandshake": {}}), OnFound::Replace),
+        ] {
+            let subscription: Subscription = serde_json::from_value(json!({
+                "signingSecret": secret,
+                "request": {"url": "u"},
+                "lookup": {"request": {"url": "u"}, "id": "i"},
+            }))
+            .unwrap();
+            assert_eq!(subscription.on_found(), expected, "{secret}");
+        }
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! Schemas of fields that hold any JSON, and the marker for texts inside them.
+//! Schemas that cannot be derived: fields that hold any JSON with the marker for texts inside them, and lists whose
+//! elements say for themselves what they are.
 
 use schemars::{Schema, SchemaGenerator, json_schema};
 use serde_json::json;
@@ -28,6 +29,20 @@ pub fn claims(_: &mut SchemaGenerator) -> Schema {
         "type": "object",
         "maxProperties": 16,
         "additionalProperties": {"type": "string", "maxLength": 1_024},
+    })
+}
+
+/// At most 16 host names, each may stand for all below a domain.
+pub fn hosts(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "array",
+        "maxItems": 16,
+        "items": {
+            "type": "string",
+            "maxLength": 253,
+            "pattern": r"^(\*\.)?[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?$",
+            "description": "A host name without scheme and port, or `*.` and a domain.",
+        },
     })
 }
 

@@ -59,7 +59,7 @@ pub struct KeyReference {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
-    validation = Rule::new("[has(self.secretKeyRef), has(self.appField), has(self.signingSecret), has(self.customerField)].filter(one, one).size() == 1").message("write exactly one of secretKeyRef, appField, signingSecret and customerField")
+    validation = Rule::new("[has(self.secretKeyRef), has(self.appField), has(self.signingSecret), has(self.customerField)].exists_one(one, one)").message("write exactly one of secretKeyRef, appField, signingSecret and customerField")
 )]
 pub struct KeySource {
     /// A key of a Secret in the type's namespace. Example: `{name: crm, key: webhook}`

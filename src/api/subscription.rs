@@ -17,6 +17,11 @@ use super::{Expression, Template, TimeSpan, free_form};
 /// How to subscribe at the app's own API for one customer.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("!has(self.lookup) || !has(self.lookup.onFound) || self.lookup.onFound != 'Adopt' || !has(self.signingSecret) || !has(self.signingSecret.fromResponse)").message("lookup.onFound must not be Adopt where signingSecret is fromResponse, because the secret of a registration that was found is not known; write Replace"),
+    validation = Rule::new("!has(self.lookup) || !has(self.lookup.onFound) || self.lookup.onFound != 'Replace' || has(self.unsubscribe)").message("lookup.onFound: Replace removes what was found, so it needs unsubscribe"),
+    validation = Rule::new("!has(self.quietPeriod) || duration(self.quietPeriod) > duration('0s')").message("quietPeriod must be longer than nothing")
+)]
 pub struct Subscription {
     /// What a changed request means. `Overlap` makes a new registration first and then removes the old one; `InPlace`
     /// sends the request again under the same number, URI and secret. Default: `InPlace` where the request is a PUT,
@@ -29,7 +34,7 @@ pub struct Subscription {
     /// Hosts that requests may go to, each a name or `*.` and a domain. Needed where a URL's host is a placeholder.
     /// Default: the hosts written out in the URLs. Example: `["*.crm.example"]`
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 16), inner(length(min = 1, max = 253)))]
+    #[schemars(schema_with = "free_form::hosts")]
     pub hosts: Vec<String>,
     /// The secret that the app signs its webhooks with, one for each registration; `signingSecret` in expressions and keys.
     /// Default: none
@@ -82,6 +87,20 @@ impl Subscription {
             _ => Change::Overlap,
         })
     }
+
+    /// `lookup.onFound`: by default `Replace` where the signing secret is only in the answer to the request or in a
+    /// handshake, because neither comes again, else `Adopt`.
+    #[must_use]
+    pub fn on_found(&self) -> OnFound {
+        let lost = self.signing_secret.as_ref().is_some_and(|secret| {
+            secret.from_response.is_some() || secret.from_handshake.is_some()
+        });
+        let written = self.lookup.as_ref().and_then(|lookup| lookup.on_found);
+        written.unwrap_or(match lost {
+            true => OnFound::Replace,
+            false => OnFound::Adopt,
+        })
+    }
 }
 
 /// What a changed request means for the registrations there are.
@@ -96,6 +115,9 @@ pub enum Change {
 /// How hard an app's API may be called.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("!has(self.timeout) || duration(self.timeout) > duration('0s')").message("timeout must be longer than nothing")
+)]
 pub struct RequestLimits {
     /// Requests a second to one host.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -142,7 +164,7 @@ impl RequestLimits {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
-    validation = Rule::new("[has(self.generate), has(self.fromResponse), has(self.fromHandshake), has(self.customerField)].filter(one, one).size() == 1").message("write exactly one of generate, fromResponse, fromHandshake and customerField")
+    validation = Rule::new("[has(self.generate), has(self.fromResponse), has(self.fromHandshake), has(self.customerField)].exists_one(one, one)").message("write exactly one of generate, fromResponse, fromHandshake and customerField")
 )]
 pub struct SigningSecret {
     /// Tidegate makes a random one for each registration.
@@ -243,12 +265,13 @@ impl RequestDefaults {
 #[serde(rename_all = "camelCase")]
 #[schemars(extend("not" = {"anyOf": [{"required": ["body", "form"]}, {"required": ["body", "text"]}, {"required": ["form", "text"]}]}))]
 pub struct OutgoingRequest {
-    /// HTTP method. Default: POST
+    /// HTTP method, in capitals. Default: POST
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 32), regex(pattern = "^[A-Z][A-Z-]*$"))]
     pub method: Option<String>,
     /// Template of the URL. Values in the host must be host names, values in the path are percent-encoded.
     /// Example: `https://$(customer.fields.domain)/api/v2/webhooks`
+    #[schemars(length(min = 1))]
     pub url: Template,
     /// Query parameters: templates by name. A list repeats the parameter.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -365,6 +388,9 @@ impl StepResponse {
 /// Finds a registration at the app.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("!has(self.every) || duration(self.every) > duration('0s')").message("every must be longer than nothing")
+)]
 pub struct Lookup {
     /// The request that lists registrations.
     pub request: OutgoingRequest,
@@ -408,7 +434,10 @@ pub enum OnFound {
 #[serde(rename_all = "camelCase")]
 #[x_kube(
     validation = Rule::new("has(self.before) != has(self.every)").message("write exactly one of before and every"),
-    validation = Rule::new("has(self.request) == (!has(self.mode) || self.mode == 'Update')").message("mode Update, the default, needs request; Recreate has none")
+    validation = Rule::new("has(self.request) == (!has(self.mode) || self.mode == 'Update')").message("mode Update, the default, needs request; Recreate has none"),
+    validation = Rule::new("!has(self.response) || !has(self.mode) || self.mode == 'Update'").message("response is about the answer to request, so mode Recreate has none"),
+    validation = Rule::new("!has(self.before) || duration(self.before) > duration('0s')").message("before must be longer than nothing"),
+    validation = Rule::new("!has(self.every) || duration(self.every) > duration('0s')").message("every must be longer than nothing")
 )]
 pub struct Renewal {
     /// How long before it expires, but not before half of its lifetime. Example: `12h`
@@ -465,6 +494,9 @@ pub struct RenewalResponse {
 /// Removes a registration.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("!has(self.giveUpAfter) || duration(self.giveUpAfter) > duration('0s')").message("giveUpAfter must be longer than nothing; to leave registrations where they are, write deletionPolicy: Orphan")
+)]
 pub struct Unsubscribe {
     /// The requests, one after the other.
     #[schemars(length(min = 1, max = 16))]

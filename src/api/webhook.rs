@@ -279,7 +279,8 @@ pub enum DeduplicationKey {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
-    validation = Rule::new("!has(self.customerField) || has(self.customer)").message("customerField says what the result of customer is compared with, so it needs customer")
+    validation = Rule::new("!has(self.customerField) || has(self.customer)").message("customerField says what the result of customer is compared with, so it needs customer"),
+    validation = Rule::new("!has(self.registration) || !has(self.registration.signingSecret) || !has(self.registration.signingSecret.customerField)").message("registration belongs to no customer, so its signingSecret cannot be a customerField")
 )]
 pub struct GlobalWebhook {
     /// Served at `<publicUrl>/<namespace>/<path>`. Default: an unguessable token. Example: `contacts`

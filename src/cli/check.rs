@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use jiff::Timestamp;
 use serde::Serialize;
 use tidegate::api::{ObjectReference, Resources, Severity};
-use tidegate::compile::{Environment, Identity, compile};
+use tidegate::compile::{Compiled, Environment, Identity, compile};
 use tidegate::event::ObjectName;
 use tidegate::manifest::{self, Manifests, PlacedProblem, Source};
 
@@ -72,13 +72,23 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
 
 /// What compilation finds, with the places.
 fn compiled(manifests: &Manifests) -> Vec<PlacedProblem> {
-    let resources = &manifests.resources;
+    let compiled = compile_offline(&manifests.resources);
+    manifests.placed(
+        compiled
+            .verdicts
+            .into_iter()
+            .flat_map(|verdict| verdict.problems),
+    )
+}
+
+/// Compiles manifests as a controller would that knows nothing else.
+pub(super) fn compile_offline(resources: &Resources) -> Compiled {
     let gateway = resources.gateways.first();
     let default_gateway = match gateway.map(tidegate::compile::name_of) {
         Some(name) => name,
         None => ObjectName::new("tidegate", "default"),
     };
-    let compiled = compile(
+    compile(
         resources,
         &Environment {
             public_url: gateway.map_or("https://gateway.example", |gateway| {
@@ -100,12 +110,6 @@ fn compiled(manifests: &Manifests) -> Vec<PlacedProblem> {
                 since: Timestamp::UNIX_EPOCH,
             },
         },
-    );
-    manifests.placed(
-        compiled
-            .verdicts
-            .into_iter()
-            .flat_map(|verdict| verdict.problems),
     )
 }
 

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use tidegate::dev::{self, Options};
+use tidegate::outbound::ProxySettings;
 use tracing_subscriber::EnvFilter;
 use url::Url;
 
@@ -40,6 +41,14 @@ pub struct Arguments {
     /// `namespace/name`.
     #[arg(long = "service", value_name = "NAME=URL", value_parser = service)]
     services: Vec<(String, String)>,
+    /// Let subscriptions at apps register anew where the public URL changed. Without it they stay
+    /// as they are, and apps go on calling the former URL.
+    #[arg(long)]
+    allow_re_registration: bool,
+    /// Certificates (PEM) that apps may be of, beside those of the public authorities. Requests to
+    /// apps also honour HTTPS_PROXY and NO_PROXY.
+    #[arg(long, value_name = "FILE")]
+    ca_bundle: Option<PathBuf>,
     /// How logs are written.
     #[arg(long, value_enum, default_value = "text")]
     log_format: LogFormat,
@@ -60,9 +69,20 @@ pub fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
         admin,
         public_url,
         services,
+        allow_re_registration,
+        ca_bundle,
         log_format,
     } = arguments;
     start_logging(log_format);
+    let proxy = ProxySettings::from_variables(|name| std::env::var(name).ok())
+        .map_err(|error| Failure::Usage(format!("failed to read HTTPS_PROXY: {error}")))?;
+    let more_roots = ca_bundle
+        .map(|path| {
+            std::fs::read_to_string(&path).map_err(|error| {
+                Failure::Usage(format!("failed to read {}: {error}", path.display()))
+            })
+        })
+        .transpose()?;
     let options = Options {
         paths,
         data_dir,
@@ -70,6 +90,9 @@ pub fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
         admin,
         public_url,
         services: services.into_iter().collect::<BTreeMap<_, _>>(),
+        allow_re_registration,
+        proxy,
+        more_roots,
     };
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()

@@ -20,7 +20,12 @@ pub(super) struct Customers<'a> {
     by_name: HashMap<ObjectName, (CustomerKey, &'a Customer)>,
 }
 
-impl Customers<'_> {
+impl<'a> Customers<'a> {
+    /// The object of that name, under the same condition as [`Self::key`].
+    pub fn object(&self, name: &ObjectName) -> Option<&'a Customer> {
+        self.by_name.get(name).map(|(_, customer)| *customer)
+    }
+
     /// The customer that the object of that name is; `None` if it does not exist or lost its id to
     /// an older one.
     pub fn key(&self, name: &ObjectName) -> Option<&CustomerKey> {

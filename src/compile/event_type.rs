@@ -1,19 +1,23 @@
 //! AppEventType → its entry and its route.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
-use super::lookup::{Fields, Lookup, Waiting, name_of};
+use super::lookup::{Lookup, Waiting, name_of};
+use super::provisioning::{ALLOW_RE_REGISTRATION, Provisioning};
 use super::{Detail, Kind, Verdict};
 use crate::api::condition::reason;
 use crate::api::{
     AppEventType, AppEventTypeSpec, AuthenticationEntry, FieldPath, KeySource, ObjectReference,
     Problem, TextSource, Webhook,
 };
-use crate::configuration::{EventTypeEntry, KeyEntry, Registrations, RouteEntry, VariantEntry};
+use crate::configuration::{
+    EventTypeEntry, KeyEntry, Registrations, RouteEntry, VariantEntry, WebhookFields,
+};
 use crate::event::ObjectName;
+use crate::provision::Fields;
 use crate::schema::{self, Schema};
 use crate::webhook::Receiver;
 
@@ -21,6 +25,8 @@ use crate::webhook::Receiver;
 pub(super) struct EventTypes {
     pub entries: Vec<Arc<EventTypeEntry>>,
     pub routes: Vec<RouteEntry>,
+    /// How types subscribe at their apps, of those that do.
+    pub provisioning: BTreeMap<ObjectName, Provisioning>,
 }
 
 impl EventTypes {
@@ -36,6 +42,7 @@ pub(super) fn compile(lookup: &Lookup<'_>, verdicts: &mut Vec<Verdict>) -> Event
     let mut event_types = EventTypes {
         entries: Vec::new(),
         routes: Vec::new(),
+        provisioning: BTreeMap::new(),
     };
     let mut paths: HashMap<String, ObjectName> = HashMap::new();
     // The older of two types with the same path has it.
@@ -50,6 +57,7 @@ pub(super) fn compile(lookup: &Lookup<'_>, verdicts: &mut Vec<Verdict>) -> Event
         let mut draft = Draft::new(lookup, &name);
         let entry = draft.entry(&kind.spec);
         let route = draft.route(&kind.spec, &mut paths);
+        let provisioning = draft.provisioning.take();
         let Draft {
             problems,
             waiting,
@@ -62,6 +70,19 @@ pub(super) fn compile(lookup: &Lookup<'_>, verdicts: &mut Vec<Verdict>) -> Event
                 path: route.clone(),
                 event_type: name.clone(),
             });
+        }
+        if let Some(mut provisioning) = provisioning {
+            provisioning.global_webhook_path.clone_from(&route);
+            let annotations = kind.metadata.annotations.as_ref();
+            provisioning.allow_re_registration = annotations.is_some_and(|annotations| {
+                annotations
+                    .get(ALLOW_RE_REGISTRATION)
+                    .is_some_and(|value| value == "true")
+            });
+            if entry.is_none() || problems.iter().any(Problem::is_error) {
+                provisioning.cannot_be_used();
+            }
+            event_types.provisioning.insert(name.clone(), provisioning);
         }
         if let Some(entry) = entry
             && !problems.iter().any(Problem::is_error)
@@ -112,6 +133,7 @@ struct Draft<'a> {
     problems: Vec<Problem>,
     waiting: Option<Waiting>,
     generated_schema: Option<Value>,
+    provisioning: Option<Provisioning>,
 }
 
 /// A shape of the event as it stands in the type itself or in one of its variants.
@@ -132,6 +154,7 @@ impl<'a> Draft<'a> {
             problems: Vec::new(),
             waiting: None,
             generated_schema: None,
+            provisioning: None,
         }
     }
 
@@ -186,9 +209,21 @@ impl<'a> Draft<'a> {
             keys: self.keys(spec),
             customer_namespaces: self.customer_namespaces(spec),
         };
-        if let Err(problems) = Receiver::compile(&entry) {
-            self.problems.extend(problems);
-        }
+        let fields = match Receiver::compile(&entry) {
+            Ok(receiver) => receiver.customer_fields().clone(),
+            Err(problems) => {
+                self.problems.extend(problems);
+                WebhookFields::default()
+            }
+        };
+        self.provisioning = Provisioning::compile(
+            self.lookup,
+            self.name,
+            spec,
+            fields,
+            &key_sources(&spec.webhook),
+            &mut self.problems,
+        );
         (complete && served).then_some(entry)
     }
 

@@ -13,6 +13,7 @@ use crate::api::{
 };
 use crate::configuration::Sensitive;
 use crate::event::ObjectName;
+use crate::provision::Fields;
 
 /// The resources by name.
 pub(super) struct Lookup<'a> {
@@ -182,13 +183,6 @@ impl<'a> Lookup<'a> {
             }
         }
     }
-}
-
-/// Values by name, apart by whether they may be shown. No name is in both.
-#[derive(Default)]
-pub(super) struct Fields {
-    pub plain: BTreeMap<String, Value>,
-    pub sensitive: BTreeMap<String, Sensitive>,
 }
 
 /// Every namespace that some object is in.

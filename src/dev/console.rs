@@ -10,7 +10,9 @@ use super::memory::Changes;
 use super::session::Outcome;
 use super::table;
 use crate::api::Severity;
+use crate::api::condition::reason;
 use crate::compile::Verdict;
+use crate::provision::driver::View;
 
 /// Says everything once.
 #[derive(Default)]
@@ -36,6 +38,7 @@ impl Console {
         files: &Files,
         outcome: &Outcome,
         addresses: Addresses,
+        upstream: &[View],
     ) {
         self.tell_problems(files, outcome);
         let width = std::io::stdout()
@@ -44,13 +47,22 @@ impl Console {
             .flatten();
         print(&format!(
             "Tidegate {}: webhooks at http://{}, admin at http://{}, state in {}\n\
-             Sinks may be at private addresses here; in a cluster only Services may.\n\n{}",
+             Sinks and apps may be at private addresses here; in a cluster only Services may, and \
+             what an administrator lists.\n\n{}",
             env!("CARGO_PKG_VERSION"),
             addresses.public,
             addresses.admin,
             options.data_dir.display(),
-            table::render(&outcome.compiled, width),
+            table::render(&outcome.compiled, upstream, width),
         ));
+        let readdressed = upstream.iter().filter(|view| is_readdressed(view)).count();
+        if readdressed > 0 {
+            print(&format!(
+                "The public URL changed, and {readdressed} subscriptions at apps still name the \
+                 former one. They stay as they are; start with --allow-re-registration to \
+                 register them anew.\n\n"
+            ));
+        }
         self.verdicts.clone_from(&outcome.compiled.verdicts);
     }
 
@@ -114,6 +126,13 @@ impl Console {
             }
         }
     }
+}
+
+fn is_readdressed(view: &View) -> bool {
+    let conditions = view.status().conditions;
+    conditions
+        .iter()
+        .any(|condition| condition.reason == reason::PUBLIC_URL_CHANGED)
 }
 
 /// Whoever closed the pipe no longer wants to read; serving goes on.

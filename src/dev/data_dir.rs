@@ -7,6 +7,9 @@
 //!   dead-letters/   the dead letters' own log
 //!   state.redb      cursors, retry schedule, replays
 //!   secrets/        0700: what a cluster keeps in Secrets; every file in it 0600
+//!     upstream/     the records of upstream subscriptions, a file each
+//!   upstream-subscriptions/<namespace>/
+//!                   UpstreamSubscriptions for people to read; never read back
 //! ```
 
 use std::fs::{self, File, OpenOptions};
@@ -70,12 +73,14 @@ impl DataDir {
             Err(fs::TryLockError::Error(error)) => return Err(failed("lock", &path)(error)),
         }
         let secrets = root.join("secrets");
-        fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(&secrets)
-            .and_then(|()| fs::set_permissions(&secrets, fs::Permissions::from_mode(0o700)))
-            .map_err(failed("create", &secrets))?;
+        for folder in [&secrets, &secrets.join("upstream")] {
+            fs::DirBuilder::new()
+                .recursive(true)
+                .mode(0o700)
+                .create(folder)
+                .and_then(|()| fs::set_permissions(folder, fs::Permissions::from_mode(0o700)))
+                .map_err(failed("create", folder))?;
+        }
         Ok(Self {
             root: root.to_owned(),
             _lock: lock,
@@ -97,6 +102,16 @@ impl DataDir {
         self.root.join("state.redb")
     }
 
+    /// The folder of the records of upstream subscriptions.
+    pub fn records(&self) -> PathBuf {
+        self.root.join("secrets").join("upstream")
+    }
+
+    /// The folder of UpstreamSubscriptions for people.
+    pub fn objects(&self) -> PathBuf {
+        self.root.join("upstream-subscriptions")
+    }
+
     /// Reads a file of `secrets/`; `None` where there is none.
     ///
     /// # Errors
@@ -116,24 +131,49 @@ impl DataDir {
     /// # Errors
     /// When it cannot be written; the old content is then still there.
     pub fn write_secret(&self, name: &str, content: &[u8]) -> Result<(), DataDirError> {
-        let folder = self.root.join("secrets");
-        let path = folder.join(name);
-        let temporary = folder.join(format!(".{name}.new"));
-        let mut file = OpenOptions::new()
-            .create(true)
-            .truncate(true)
-            .write(true)
-            .mode(0o600)
-            .open(&temporary)
-            .map_err(failed("create", &temporary))?;
-        file.write_all(content)
-            .and_then(|()| file.sync_all())
-            .map_err(failed("write", &temporary))?;
-        fs::rename(&temporary, &path).map_err(failed("replace", &path))?;
-        File::open(&folder)
-            .and_then(|folder| folder.sync_all())
-            .map_err(failed("sync", &folder))
+        replace(&self.root.join("secrets"), name, content)
     }
+}
+
+/// Replaces a file that only its owner may read, so that a crash leaves the old content or the new
+/// one. When it answers `Ok` the new one is on disk.
+///
+/// # Errors
+/// When it cannot be written.
+pub fn replace(folder: &Path, name: &str, content: &[u8]) -> Result<(), DataDirError> {
+    let path = folder.join(name);
+    let temporary = folder.join(format!(".{name}.new"));
+    let mut file = OpenOptions::new()
+        .create(true)
+        .truncate(true)
+        .write(true)
+        .mode(0o600)
+        .open(&temporary)
+        .map_err(failed("create", &temporary))?;
+    file.write_all(content)
+        .and_then(|()| file.sync_all())
+        .map_err(failed("write", &temporary))?;
+    fs::rename(&temporary, &path).map_err(failed("replace", &path))?;
+    sync(folder)
+}
+
+/// Removes a file for good; one that is not there is removed already.
+///
+/// # Errors
+/// When it cannot be removed.
+pub fn remove(folder: &Path, name: &str) -> Result<(), DataDirError> {
+    let path = folder.join(name);
+    match fs::remove_file(&path) {
+        Ok(()) => sync(folder),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(failed("remove", &path)(error)),
+    }
+}
+
+fn sync(folder: &Path) -> Result<(), DataDirError> {
+    File::open(folder)
+        .and_then(|folder| folder.sync_all())
+        .map_err(failed("sync", folder))
 }
 
 #[cfg(test)]

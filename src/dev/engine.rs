@@ -9,14 +9,16 @@ use prometheus_client::registry::Registry;
 use super::Options;
 use super::console::Addresses;
 use super::data_dir::DataDir;
+use super::provisioning::Provisioning;
 use super::session::{Outcome, Session};
-use crate::configuration::{Configuration, GatewayEntry, NoReports, Sensitive};
+use crate::configuration::{Configuration, GatewayEntry, Sensitive};
 use crate::delivery::dead_letters::{self, DeadLetters, OpenDeadLettersError};
 use crate::delivery::sink::HttpSinks;
 use crate::delivery::{self, ApplyError, Delivery, Settings, StateError};
 use crate::event_log::{self, EventLog, FileStorage, OpenError};
 use crate::gateway::{self, Bounds, Gateway, StartError};
-use crate::outbound::Outbound;
+use crate::outbound::{ClientError, Outbound};
+use crate::provision::driver::{StartError as DriverError, View};
 
 /// The log's capacity where no EventGateway says another: 1 GiB.
 const DEFAULT_CAPACITY: u64 = 1 << 30;
@@ -46,6 +48,12 @@ pub enum EngineError {
     /// The listeners.
     #[error(transparent)]
     Gateway(#[from] StartError),
+    /// The way out to apps.
+    #[error("failed to prepare requests to apps")]
+    Client(#[from] ClientError),
+    /// The records of subscriptions at apps.
+    #[error(transparent)]
+    Driver(#[from] DriverError),
 }
 
 /// Everything that runs.
@@ -54,6 +62,7 @@ pub struct Engine {
     dead_letters: DeadLetters,
     delivery: Delivery,
     gateway: Arc<Gateway>,
+    provisioning: Provisioning,
     /// Frees what dead letters no longer need.
     tidying: tokio::task::JoinHandle<()>,
 }
@@ -66,6 +75,7 @@ impl Engine {
         session: &Session,
         token_key: &Sensitive,
         outcome: &Outcome,
+        is_complete: bool,
     ) -> Result<Self, EngineError> {
         let capacity = session
             .storage_size()
@@ -99,12 +109,24 @@ impl Engine {
             random,
         };
         let delivery = tokio::task::block_in_place(|| Delivery::open(parts, &mut registry))?;
+        let mut to_apps = Outbound::new(options.proxy.clone()).with_proxy_for_all();
+        if let Some(pem) = &options.more_roots {
+            to_apps = to_apps.with_more_roots(pem);
+        }
+        let allow_re_registration = options.allow_re_registration;
+        let provisioning = Provisioning::new(
+            data_dir,
+            token_key,
+            to_apps,
+            allow_re_registration,
+            &mut registry,
+        )?;
         let gateway = Gateway::start(gateway::Parts {
             listen: options.listen,
             admin: options.admin,
             bounds: Bounds::default(),
             token_key: token_key.clone(),
-            reports: Arc::new(NoReports),
+            reports: provisioning.reports(),
             log: log.clone(),
             dead_letters: dead_letters.clone(),
             delivery: delivery.clone(),
@@ -120,10 +142,24 @@ impl Engine {
             dead_letters,
             delivery,
             gateway: Arc::new(gateway),
+            provisioning,
             tidying,
         };
-        engine.apply(outcome).await?;
+        engine.gateway.show_upstream(engine.provisioning.list());
+        // The types first, then the URIs of what is recorded, and only then anything is sent: an
+        // app may call while it is being asked.
+        engine.configure(outcome).await?;
+        let gateway = Arc::clone(&engine.gateway);
+        for error in engine.provisioning.start(gateway).await? {
+            tracing::error!("{error}");
+        }
+        engine.provisioning.apply(outcome, is_complete);
         Ok(engine)
+    }
+
+    /// The subscriptions at apps for the start-up table.
+    pub async fn at_start(&self) -> Vec<View> {
+        self.provisioning.at_start().await
     }
 
     /// The addresses that were really bound.
@@ -134,9 +170,16 @@ impl Engine {
         }
     }
 
-    /// Makes a configuration live: for delivery first, so that no event comes in that nobody is
-    /// there for.
-    pub async fn apply(&self, outcome: &Outcome) -> Result<(), ApplyError> {
+    /// Makes a configuration live, then has apps told what is wanted of them. `is_complete`: nothing
+    /// was unreadable, so that what is not wanted here is not wanted at all.
+    pub async fn apply(&self, outcome: &Outcome, is_complete: bool) -> Result<(), ApplyError> {
+        self.configure(outcome).await?;
+        self.provisioning.apply(outcome, is_complete);
+        Ok(())
+    }
+
+    /// For delivery first, so that no event comes in that nobody is there for.
+    async fn configure(&self, outcome: &Outcome) -> Result<(), ApplyError> {
         let configuration: &Configuration = &outcome.compiled.configuration;
         self.delivery.configure(settings(&configuration.gateway));
         self.delivery.apply(&configuration.subscriptions).await?;
@@ -150,8 +193,10 @@ impl Engine {
         Ok(())
     }
 
-    /// Stops in an orderly way: requests first, then deliveries, then the disk.
+    /// Stops in an orderly way: what apps are being asked first, because they may call back for it,
+    /// then requests, then deliveries, then the disk.
     pub async fn drain(&self) {
+        self.provisioning.drain(DRAIN).await;
         self.gateway.drain().await;
         self.delivery.drain(DRAIN).await;
         self.tidying.abort();

@@ -4,13 +4,16 @@ use std::fmt::Write;
 
 use comfy_table::{ContentArrangement, Table, presets};
 
+use super::provisioning::MOST_SHOWN;
+use crate::api::SubscriptionState;
 use crate::compile::{Compiled, Detail, Kind, State, Verdict};
 use crate::configuration::{Configuration, SubscriptionEntry};
 use crate::event::ObjectName;
+use crate::provision::driver::View;
 
 /// Types with their URIs and subscriptions with their sinks, as text for a person. The URIs are
 /// whole: this is the one place that shows unguessable tokens.
-pub fn render(compiled: &Compiled, width: Option<u16>) -> String {
+pub fn render(compiled: &Compiled, upstream: &[View], width: Option<u16>) -> String {
     let Compiled {
         configuration,
         verdicts,
@@ -54,6 +57,62 @@ pub fn render(compiled: &Compiled, width: Option<u16>) -> String {
         "No EventSubscription is declared: events are stored and delivered to nobody.",
         width,
     );
+    // Without any, nobody needs to know that there could be.
+    if !upstream.is_empty() {
+        at_apps(&mut text, upstream, width);
+    }
+    text
+}
+
+fn at_apps(text: &mut String, upstream: &[View], width: Option<u16>) {
+    section(
+        text,
+        &[
+            "UPSTREAM SUBSCRIPTION",
+            "EVENT TYPE",
+            "CUSTOMER",
+            "WEBHOOK URI",
+            "STATE",
+        ],
+        upstream.iter().take(MOST_SHOWN).map(|view| {
+            let customer = view.customer.as_ref().map(|(_, id)| id.clone());
+            vec![
+                view.name.to_string(),
+                view.event_type.to_string(),
+                customer.unwrap_or_else(|| "all".to_owned()),
+                view.webhook_uri.clone().unwrap_or_default(),
+                upstream_state(view),
+            ]
+        }),
+        "",
+        width,
+    );
+    if upstream.len() > MOST_SHOWN {
+        let _ = writeln!(
+            text,
+            "  … and more: see /v1/subscriptions at the admin address\n"
+        );
+    }
+}
+
+fn upstream_state(view: &View) -> String {
+    let status = view.status();
+    let state = match status.state {
+        Some(SubscriptionState::Pending) => "pending",
+        Some(SubscriptionState::Subscribing) => "subscribing",
+        Some(SubscriptionState::Active) => "active",
+        Some(SubscriptionState::Renewing) => "renewing",
+        Some(SubscriptionState::Unsubscribing) => "unsubscribing",
+        Some(SubscriptionState::Failed) => "failed",
+        None => "removed",
+    };
+    let mut text = state.to_owned();
+    if let Some(error) = &status.last_error {
+        let _ = write!(text, ": {error}");
+    }
+    if !view.orphans.is_empty() {
+        let _ = write!(text, "; {} may still stand at the app", view.orphans.len());
+    }
     text
 }
 

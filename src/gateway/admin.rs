@@ -13,8 +13,8 @@ mod replays;
 mod shown;
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, State};
@@ -26,6 +26,7 @@ use axum::routing::{get, post};
 use prometheus_client::registry::Registry;
 use serde::Serialize;
 
+use super::UpstreamSubscriptions;
 use super::ingest::Ingest;
 use super::problem::{Problem, harden};
 use super::store::StoreError;
@@ -44,6 +45,8 @@ pub struct Admin {
     pub registry: Registry,
     /// Whether the gateway is being shut down.
     pub draining: Arc<AtomicBool>,
+    /// The subscriptions at apps, where this process makes them.
+    pub upstream: Arc<OnceLock<Arc<dyn UpstreamSubscriptions>>>,
 }
 
 /// Largest body of a request to the admin API.

@@ -21,6 +21,10 @@ pub struct Bounds {
     /// load balancers keep idle connections, so that they and not we close first: a request sent
     /// into a connection that is just being closed is lost.
     pub idle_timeout: Duration,
+    /// How long it may take to store what a request to a registration's URI tells (a captured
+    /// secret, a notice), and to make it live. The deadlines of real handshakes are 3 to 10 s, and
+    /// apps try again after a 503.
+    pub report_timeout: Duration,
     /// How long draining waits for open requests.
     pub drain_timeout: Duration,
     /// Connections open at the same time; one client address may hold half of them.
@@ -47,6 +51,7 @@ impl Default for Bounds {
             body_grace: Duration::from_secs(5),
             body_bytes_per_second: 256,
             idle_timeout: Duration::from_secs(75),
+            report_timeout: Duration::from_secs(5),
             drain_timeout: Duration::from_secs(25),
             connections: 10_000,
             header_bytes: 32 * 1024,

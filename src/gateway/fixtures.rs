@@ -1,10 +1,12 @@
 //! What the gateway's tests share: a configuration, and a store that can be told to fail.
 
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
+use jiff::Timestamp;
 use prometheus_client::registry::Registry;
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
@@ -15,11 +17,13 @@ use super::ingest::Ingest;
 use super::places::Places;
 use super::snapshot::Snapshot;
 use super::store::{Store, StoreError};
+use crate::api::LifecycleAction;
 use crate::configuration::{
-    Configuration, CustomerEntry, EventTypeEntry, NoReports, Registrations, Reports, RouteEntry,
-    Sensitive,
+    CaptureAnswer, Captured, Configuration, CustomerEntry, EventTypeEntry, LiveRegistration,
+    NoReports, NotStored, RegistrationCustomer, RegistrationEntry, RegistrationState,
+    Registrations, Reports, RouteEntry, Sensitive,
 };
-use crate::event::{DeadLetter, Event, ObjectName};
+use crate::event::{CustomerKey, DeadLetter, Event, ObjectName};
 
 /// The key of tokens in tests.
 pub const TOKEN_KEY: &str = "the key of the tokens";
@@ -87,6 +91,107 @@ impl Store for Memory {
 
     fn trouble(&self) -> Option<StoreError> {
         *self.failing.lock().unwrap()
+    }
+}
+
+/// Keeps what it is told; can be told to wait and to answer otherwise.
+#[derive(Default)]
+pub struct Told {
+    /// The first secret captured for each registration.
+    pub captured: Mutex<HashMap<(ObjectName, u32), Captured>>,
+    pub notices: Mutex<Vec<(ObjectName, u32, LifecycleAction)>>,
+    pub received: Mutex<Vec<(ObjectName, u32)>>,
+    /// What captures are answered with, instead of what `captured` says.
+    pub answer: Mutex<Option<CaptureAnswer>>,
+    pub failing: AtomicBool,
+    /// Nothing is ever answered.
+    pub stuck: AtomicBool,
+}
+
+impl Told {
+    async fn wait(&self) {
+        tokio::task::yield_now().await;
+        if self.stuck.load(Ordering::SeqCst) {
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+impl Reports for Told {
+    fn captured<'a>(
+        &'a self,
+        subscription: &'a ObjectName,
+        number: u32,
+        captured: Captured,
+    ) -> BoxFuture<'a, CaptureAnswer> {
+        async move {
+            self.wait().await;
+            if let Some(answer) = *self.answer.lock().unwrap() {
+                return answer;
+            }
+            let mut all = self.captured.lock().unwrap();
+            let first = all
+                .entry((subscription.clone(), number))
+                .or_insert_with(|| captured.clone());
+            match *first == captured {
+                true => CaptureAnswer::Taken,
+                false => CaptureAnswer::Refused,
+            }
+        }
+        .boxed()
+    }
+
+    fn noticed<'a>(
+        &'a self,
+        subscription: &'a ObjectName,
+        number: u32,
+        action: LifecycleAction,
+    ) -> BoxFuture<'a, Result<(), NotStored>> {
+        async move {
+            self.wait().await;
+            if self.failing.load(Ordering::SeqCst) {
+                return Err(NotStored);
+            }
+            let mut notices = self.notices.lock().unwrap();
+            notices.push((subscription.clone(), number, action));
+            Ok(())
+        }
+        .boxed()
+    }
+
+    fn received(&self, subscription: &ObjectName, number: u32, _: Timestamp) {
+        let mut received = self.received.lock().unwrap();
+        received.push((subscription.clone(), number));
+    }
+}
+
+/// The registration of a customer with a type of namespace `shop`, at `path`; its secret is
+/// `<customer>-<number>`.
+pub fn registration(
+    event_type: &str,
+    customer: &str,
+    number: u32,
+    path: &str,
+) -> RegistrationEntry {
+    RegistrationEntry {
+        subscription: ObjectName::new("shop", format!("{event_type}-{customer}")),
+        number,
+        path: path.to_owned(),
+        event_type: ObjectName::new("shop", event_type),
+        state: RegistrationState::Live(Box::new(LiveRegistration {
+            customer: Some(RegistrationCustomer {
+                key: CustomerKey {
+                    namespace: "shop".into(),
+                    id: customer.to_owned(),
+                },
+                fields: BTreeMap::new(),
+                keys: BTreeMap::new(),
+            }),
+            id: Some(format!("wh-{number}")),
+            values: BTreeMap::new(),
+            signing_secret: Some(Sensitive::from(format!("{customer}-{number}").as_str())),
+            capture_open: false,
+        })),
     }
 }
 
@@ -160,7 +265,7 @@ pub fn configuration(event_types: Vec<Arc<EventTypeEntry>>) -> Configuration {
         customers: vec![Arc::new(CustomerEntry {
             name: ObjectName::new("shop", "acme"),
             id: "acme".into(),
-            since: jiff::Timestamp::UNIX_EPOCH,
+            since: Timestamp::UNIX_EPOCH,
             fields: Default::default(),
         })],
         subscriptions: Vec::new(),

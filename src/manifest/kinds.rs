@@ -30,6 +30,10 @@ pub enum Kind {
     Namespace,
 }
 
+/// The one kind of our group that is no declaration: what stands in it is never read back, so one in a file would do
+/// nothing.
+const MADE_BY_US: &str = "UpstreamSubscription";
+
 /// All kinds that are read.
 pub const KINDS: [Kind; 7] = [
     Kind::AppEventType,
@@ -147,6 +151,11 @@ fn unknown_kind(kind: &str) -> String {
         .into_iter()
         .filter(|kind| kind.is_ours())
         .map(Kind::name);
+    if kind.strip_suffix("List").unwrap_or(kind) == MADE_BY_US {
+        return format!(
+            "an {MADE_BY_US} is made by Tidegate, and read by people alone; remove it from the files"
+        );
+    }
     match super::structure::nearest(kind, names) {
         Some(name) => format!("`{kind}` is not a kind of {GROUP}; did you mean {name}?"),
         None => format!(

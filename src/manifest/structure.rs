@@ -160,13 +160,18 @@ impl Checker {
                 self.error(path, node.mark, missing(name, &schema["properties"][name]));
             }
         }
-        let excluded: Vec<_> = names(&schema["not"]["required"]).collect();
-        if !excluded.is_empty() && excluded.iter().all(|name| node.entry(name).is_some()) {
-            self.error(
-                path,
-                node.mark,
-                format!("write at most one of {}", excluded.join(" and ")),
-            );
+        self.exclusions(node, &schema["not"], path);
+    }
+
+    /// Fields that exclude each other: `not: {required: […]}`, or `not: {anyOf: […]}` with several of those.
+    fn exclusions(&mut self, node: &Node, not: &Value, path: &FieldPath) {
+        let several = not["anyOf"].as_array().into_iter().flatten();
+        for excluded in std::iter::once(not).chain(several) {
+            let excluded: Vec<_> = names(&excluded["required"]).collect();
+            if !excluded.is_empty() && excluded.iter().all(|name| node.entry(name).is_some()) {
+                let message = format!("write at most one of {}", excluded.join(" and "));
+                self.error(path, node.mark, message);
+            }
         }
     }
 

@@ -141,6 +141,52 @@ spec:
 }
 
 #[test]
+fn mistakes_in_a_subscription_are_said_each_at_its_place() {
+    check(
+        r#"apiVersion: tidegate.dev/v1alpha1
+kind: AppEventType
+metadata: {name: a}
+spec:
+  example: {}
+  webhook:
+    authentication:
+    - token: {keys: [{customerField: $(customer.id)}]}
+    - basic: {username: a, passwords: [{signingSecret: }]}
+  subscription:
+    hosts: ["https://a.example", "$(customer.fields.domain)", "*.b.example", 127.0.0.1]
+    signingSecret: {fromHandshake: yes}
+    request:
+      method: post
+      url: https://$(customer.fields.domain)/hooks
+      query: {limit: 10, all: "$(webhookUri)"}
+      body: {target: $(webhookUri), sum: 1.10}
+      form: {a: b}
+    prepare:
+    - {name: $(a), request: {url: ""}}
+    unsubscribe: {steps: [], gone: [404, 99], giveUpAfter: never}
+    rollout: {maxConcurrent: 0}
+"#,
+        &[
+            "a.yaml:8:38: error: AppEventType default/a: spec.webhook.authentication[0].token.keys[0].customerField: holds a placeholder…taken literally",
+            "a.yaml:9:54: error: AppEventType default/a: spec.webhook.authentication[1].basic.passwords[0].signingSecret: has no value…an object is wanted",
+            "a.yaml:11:13: error: AppEventType default/a: spec.subscription.hosts[0]: does not have the form…without scheme and port",
+            "a.yaml:11:34: error: AppEventType default/a: spec.subscription.hosts[1]: holds a placeholder…taken literally",
+            "a.yaml:12:36: error: AppEventType default/a: spec.subscription.signingSecret.fromHandshake: must be an object, not true",
+            "a.yaml:13:5: error: AppEventType default/a: spec.subscription.request: write at most one of body and form",
+            "a.yaml:14:15: error: AppEventType default/a: spec.subscription.request.method: does not have the form…in capitals",
+            "a.yaml:16:22: error: AppEventType default/a: spec.subscription.request.query.limit: must be text, but Kubernetes reads `10` as the number 10; write \"10\"",
+            "a.yaml:17:42: warning: AppEventType default/a: spec.subscription.request.body.sum: Kubernetes reads `1.10` as the number 1.1…",
+            "a.yaml:20:14: error: AppEventType default/a: spec.subscription.prepare[0].name: holds a placeholder…taken literally",
+            "a.yaml:20:35: error: AppEventType default/a: spec.subscription.prepare[0].request.url: must not be empty",
+            "a.yaml:21:26: error: AppEventType default/a: spec.subscription.unsubscribe.steps: needs at least one entry",
+            "a.yaml:21:42: error: AppEventType default/a: spec.subscription.unsubscribe.gone[1]: must be between 100 and 599, not 99",
+            "a.yaml:21:60: error: AppEventType default/a: spec.subscription.unsubscribe.giveUpAfter: must be a time span…15s",
+            "a.yaml:22:30: error: AppEventType default/a: spec.subscription.rollout.maxConcurrent: must be between 1 and 1000, not 0",
+        ],
+    );
+}
+
+#[test]
 fn broken_rules_are_said_at_what_they_are_about() {
     check(
         r#"apiVersion: tidegate.dev/v1alpha1
@@ -208,6 +254,13 @@ fn unknown_kinds_and_versions_are_told_apart_from_what_is_not_ours() {
         "Widget",
         "a.yaml:2:7: error: kind: …there are AppEventType, Customer",
     );
+    for kind in ["UpstreamSubscription", "UpstreamSubscriptionList"] {
+        check(
+            "tidegate.dev/v1alpha1",
+            kind,
+            "a.yaml:2:7: error: kind: …is made by Tidegate, and read by people alone; remove it from the files",
+        );
+    }
     check(
         "tidegate.dev/v1",
         "Customer",

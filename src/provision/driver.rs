@@ -204,10 +204,10 @@ impl Driver {
         self.0.apply(wishes);
     }
 
-    /// Every subscription as people see it, by name.
+    /// Subscriptions as people see them, by name: at most so many, those after a name.
     #[must_use]
-    pub fn views(&self) -> Vec<View> {
-        self.0.views()
+    pub fn views(&self, after: Option<&ObjectName>, most: usize) -> Vec<View> {
+        self.0.views(after, most)
     }
 
     /// Begins nothing any more, and waits for what is under way, at most so long. What is not done

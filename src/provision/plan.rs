@@ -33,12 +33,15 @@ mod rollout;
 mod rules;
 mod settle;
 
+#[cfg(test)]
+mod tests;
+
 use jiff::Timestamp;
 
 pub(super) use removing::REMEMBERED;
 pub use reports::{captured, noticed, received};
 pub use rollout::{RolloutResult, is_changing, needs_turn, rollout_result};
-pub(super) use rules::{capture_is_open, expiring_soon_at, is_readdressed};
+pub(super) use rules::{capture_is_open, expiring_soon_at, has_expired, is_readdressed};
 pub use settle::{Shown, settle};
 
 use super::record::{Attempt, Phase};

@@ -6,6 +6,7 @@
 
 mod build;
 mod checks;
+mod trial;
 
 use std::sync::Arc;
 
@@ -131,6 +132,36 @@ impl Program {
             false => "spec.subscription",
         });
         build::build(object, &path, subscription, surroundings)
+    }
+
+    /// All requests about a registration in the order in which they may be sent, each with what a
+    /// person calls it: `unsubscribe delete`.
+    #[must_use]
+    pub fn requests(&self) -> Vec<(String, RequestKind)> {
+        let named = |list: &str, exchanges: &[Exchange], kind: fn(usize) -> RequestKind| {
+            let names = exchanges.iter().map(|exchange| exchange.name.as_deref());
+            names
+                .enumerate()
+                .map(|(index, name)| {
+                    (format!("{list} {}", name.unwrap_or_default()), kind(index))
+                })
+                .collect::<Vec<_>>()
+        };
+        let mut requests = named("prepare", &self.prepare, RequestKind::Prepare);
+        requests.push(("request".to_owned(), RequestKind::Subscribe));
+        requests.extend(named("followUps", &self.follow_ups, RequestKind::FollowUp));
+        if self.lookup.is_some() {
+            requests.push(("lookup".to_owned(), RequestKind::Lookup(None)));
+        }
+        if self.renewal.is_some() {
+            requests.push(("renewal".to_owned(), RequestKind::Renew));
+        }
+        requests.extend(named(
+            "unsubscribe",
+            &self.unsubscribe,
+            RequestKind::Unsubscribe,
+        ));
+        requests
     }
 
     /// The request of a kind with what its answer means; `None` where the subscription has none.

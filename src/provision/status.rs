@@ -7,7 +7,7 @@
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
-use super::plan::{Turn, expiring_soon_at, is_of, is_readdressed, needs_turn};
+use super::plan::{Turn, expiring_soon_at, has_expired, is_of, is_readdressed, needs_turn};
 use super::record::{Phase, Record, Registration, Trouble, TroubleKind};
 use super::{Desired, Inputs, masker};
 use crate::api::condition::{RECONCILING, STALLED, SUBSCRIBED, reason};
@@ -140,8 +140,7 @@ impl View<'_> {
                 }
                 _ => false,
             };
-            let has_expired = registration.expires_at.is_some_and(|at| at <= self.now);
-            registration.leaving.is_none() && works && !has_expired
+            registration.leaving.is_none() && works && !has_expired(registration, self.now)
         })
     }
 

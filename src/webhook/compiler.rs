@@ -15,6 +15,8 @@ pub struct Compiler {
     object: ObjectReference,
     problems: Vec<Problem>,
     fields: WebhookFields,
+    /// Whether what is compiled runs in the gateway, which knows named fields of customers only.
+    in_gateway: bool,
 }
 
 impl Compiler {
@@ -24,6 +26,15 @@ impl Compiler {
             object,
             problems: Vec::new(),
             fields: WebhookFields::default(),
+            in_gateway: true,
+        }
+    }
+
+    /// The same for what never runs in a gateway, so that all fields of customers may be read.
+    pub fn of_requests(object: ObjectReference) -> Self {
+        Self {
+            in_gateway: false,
+            ..Self::new(object)
         }
     }
 
@@ -108,6 +119,9 @@ impl Compiler {
 
     /// Notes which of a customer's fields something reads: no others come to the gateway.
     fn reads(&mut self, path: &FieldPath, references: &References) {
+        if !self.in_gateway {
+            return;
+        }
         for named in references.paths() {
             let mut names = named.iter().map(AsRef::as_ref);
             if names.next() != Some("customer") {

@@ -5,6 +5,7 @@
 //! most of this. Time limits are shortened; no test measures how long something took.
 
 mod memory;
+mod registrations;
 mod server;
 mod wire;
 

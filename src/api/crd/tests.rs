@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::api::{
-    Backoff, Deduplication, Delivery, EventGatewaySpec, FieldPath, GlobalWebhook, Limits,
-    MAX_EXPRESSION_CHARACTERS, Sink, Storage, TEXT_KIND,
+    Backoff, Deduplication, Delivery, EventGatewaySpec, FieldPath, GeneratedSecret, GlobalWebhook,
+    Limits, MAX_EXPRESSION_CHARACTERS, Renewal, RequestLimits, Rollout, Sink, Storage, TEXT_KIND,
 };
 
 /// Largest CRD that is published. A client-side apply keeps a copy in an annotation, which may hold 256 KiB in all.
@@ -59,6 +59,7 @@ fn there_is_one_definition_for_each_resource() {
             "appeventtypes.yaml",
             "customers.yaml",
             "eventsubscriptions.yaml",
+            "upstreamsubscriptions.yaml",
             "eventgateways.yaml"
         ]
     );
@@ -99,6 +100,33 @@ fn every_definition_is_small_enough_to_be_applied() {
         let bytes = crd.yaml.len();
         assert!(bytes <= MAX_CRD_BYTES, "{}: {bytes} bytes", crd.kind);
     }
+}
+
+/// An API server drops what a schema does not describe. `signingSecret: {}` and its like say everything by being
+/// there, so they must be described as objects, and pruning must leave them as they are.
+#[test]
+fn empty_objects_that_mean_something_are_described() {
+    let mut found = Vec::new();
+    walk(&mut |kind, path, schema, _| {
+        let is_empty = schema["type"] == json!("object")
+            && schema["properties"]
+                .as_object()
+                .is_none_or(serde_json::Map::is_empty)
+            && schema.get("additionalProperties").is_none();
+        if is_empty && schema["x-kubernetes-preserve-unknown-fields"] != json!(true) {
+            assert!(schema.get("default").is_none(), "{kind} {path}");
+            found.push(
+                path.as_str()
+                    .rsplit('.')
+                    .next()
+                    .unwrap_or_default()
+                    .to_owned(),
+            );
+        }
+    });
+    found.sort();
+    found.dedup();
+    assert_eq!(found, ["fromHandshake", "none", "signingSecret"]);
 }
 
 #[test]
@@ -234,6 +262,34 @@ fn what_the_crd_fills_in_is_what_the_types_assume() {
         "spec.globalWebhook.onUnknownCustomer",
         json!(GlobalWebhook::default().on_unknown_customer()),
     );
+    let limits = RequestLimits::default();
+    let rollout = Rollout::default();
+    let renewal: Renewal = serde_json::from_value(json!({"every": "1h"})).unwrap();
+    for place in ["subscription", "globalWebhook.registration"] {
+        for (field, assumed) in [
+            (
+                "limits.requestsPerSecond",
+                json!(limits.requests_per_second()),
+            ),
+            ("limits.concurrency", json!(limits.concurrency())),
+            (
+                "signingSecret.generate.bytes",
+                json!(GeneratedSecret::default().bytes()),
+            ),
+            (
+                "signingSecret.generate.encoding",
+                json!(GeneratedSecret::default().encoding()),
+            ),
+            ("renewal.mode", json!(renewal.mode())),
+            ("rollout.maxConcurrent", json!(rollout.max_concurrent())),
+            (
+                "rollout.stopAfterFailures",
+                json!(rollout.stop_after_failures()),
+            ),
+        ] {
+            check("AppEventType", &format!("spec.{place}.{field}"), assumed);
+        }
+    }
     check(
         "AppEventType",
         "spec.allowedNamespaces.from",
@@ -315,9 +371,17 @@ fn what_is_written_is_what_is_read() {
         "example": {"n": 1},
         "webhook": {
             "authentication": [{"jwt": {"keys": [{"appField": "key"}], "algorithms": ["EdDSA", "RS256"]}}],
-            "handshakes": [{"when": "true", "respond": {"body": null}}],
+            "handshakes": [{"when": "true", "respond": {"body": null}, "capture": {"signingSecret": "a"}}],
             "events": {"from": ["request.body.a", "item.b"], "type": "item.type"},
+            "lifecycle": [{"when": "true", "action": "Resubscribe"}],
         },
+        "globalWebhook": {"registration": {"request": {"url": "u", "body": null}}},
+        "subscription": {
+            "signingSecret": {"fromHandshake": {}},
+            "request": {"method": "PUT", "url": "u", "query": {"a": "b"}, "form": {"a": "b"}, "idempotent": true},
+            "unsubscribe": {"steps": [{"name": "a", "request": {"url": "u", "text": "t"}}], "gone": []},
+        },
+        "deletionPolicy": "Orphan",
     });
     let spec: AppEventTypeSpec = serde_json::from_value(written.clone()).unwrap();
     assert_eq!(serde_json::to_value(spec).unwrap(), written);

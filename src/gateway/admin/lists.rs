@@ -286,21 +286,86 @@ pub async fn letter(
     Ok(Json(&shown).into_response())
 }
 
-/// `/v1/subscriptions`: how it goes with each.
-pub async fn subscriptions(State(admin): State<Arc<Admin>>) -> Response {
-    let statuses = admin.delivery.status();
-    let items: Vec<_> = statuses
-        .iter()
-        .map(|status| {
+/// `/v1/subscriptions`: how it goes with each: first those of consumers, then those at apps.
+pub async fn subscriptions(
+    State(admin): State<Arc<Admin>>,
+    query: AskedQuery,
+) -> Result<Response, Unanswerable> {
+    let asked = Asked::read(query)?;
+    asked.only("subscriptions", &[])?;
+    let after = asked.after::<AfterSubscription>()?;
+    // One more than asked for tells whether there is a next page.
+    let most = asked.limit() + 1;
+    let mut items: Vec<(AfterSubscription, serde_json::Value)> = Vec::new();
+    if after.as_ref().is_none_or(|after| !after.is_upstream) {
+        let mut statuses = admin.delivery.status();
+        statuses.sort_by(|one, other| one.name.cmp(&other.name));
+        let rest = statuses
+            .iter()
+            .filter(|status| after.as_ref().is_none_or(|after| status.name > after.name));
+        for status in rest.take(most) {
             let mut shown = serde_json::to_value(status).unwrap_or_default();
             if let Some(fields) = shown.as_object_mut() {
                 fields.remove("name");
+                fields.insert("kind".into(), "EventSubscription".into());
                 fields.insert("subscription".into(), status.name.to_string().into());
             }
-            shown
+            let name = status.name.clone();
+            let is_upstream = false;
+            items.push((AfterSubscription { is_upstream, name }, shown));
+        }
+    }
+    if let Some(upstream) = admin.upstream.get() {
+        let after = after.filter(|after| after.is_upstream);
+        let page = upstream.page(after.as_ref().map(|after| &after.name), most - items.len());
+        let is_upstream = true;
+        let page = page.into_iter();
+        items.extend(page.map(|(name, shown)| (AfterSubscription { is_upstream, name }, shown)));
+    }
+    let mut next = None;
+    if items.len() == most {
+        items.pop();
+        next = items.last().map(|(after, _)| after.to_string());
+    }
+    let items = items.into_iter().map(|(_, shown)| shown).collect();
+    Ok(Json(Page::<serde_json::Value> { items, next }).into_response())
+}
+
+/// The last subscription of a page.
+struct AfterSubscription {
+    is_upstream: bool,
+    name: ObjectName,
+}
+
+impl fmt::Display for AfterSubscription {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kind = if self.is_upstream {
+            "at-app"
+        } else {
+            "consumer"
+        };
+        write!(formatter, "{kind}/{}", self.name)
+    }
+}
+
+impl FromStr for AfterSubscription {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let mut parts = text.splitn(3, '/');
+        let (Some(kind), Some(namespace), Some(name)) = (parts.next(), parts.next(), parts.next())
+        else {
+            return Err(());
+        };
+        Ok(Self {
+            is_upstream: match kind {
+                "at-app" => true,
+                "consumer" => false,
+                _ => return Err(()),
+            },
+            name: ObjectName::new(namespace, name),
         })
-        .collect();
-    Json(Page { items, next: None }).into_response()
+    }
 }
 
 /// `/v1/event-types`: which are served.

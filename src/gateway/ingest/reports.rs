@@ -5,8 +5,6 @@
 //! or the sender is asked to come again; what was begun may still be stored then, and the same
 //! value again is told so.
 
-use std::time::Duration;
-
 use http::StatusCode;
 use jiff::Timestamp;
 use tokio::time::timeout;
@@ -21,10 +19,6 @@ use super::{Conclusion, Ingest};
 use crate::api::LifecycleAction;
 use crate::configuration::{CaptureAnswer, Captured};
 use crate::webhook::Answer;
-
-/// How long storing may take, and making live: the shortest deadlines of real handshakes are 3 to
-/// 10 s, and most apps try again after a 503.
-const STORED_WITHIN: Duration = Duration::from_secs(5);
 
 impl Ingest {
     /// Answers a handshake once what it brings is kept.
@@ -44,7 +38,7 @@ impl Ingest {
             ..
         } = &*registration;
         let kept = self.reports.captured(subscription, *number, captured);
-        match timeout(STORED_WITHIN, kept).await {
+        match timeout(self.bounds.report_timeout, kept).await {
             Ok(CaptureAnswer::Taken) => Ok(Conclusion {
                 outcome: Outcome::Handshake,
                 response: rendered(answer),
@@ -66,7 +60,7 @@ impl Ingest {
                 self.carry_out(verdict, case).await
             }
             Ok(CaptureAnswer::Unavailable) => Err(not_reported("what was captured is not stored")),
-            Err(_) => Err(not_reported("what was captured is not stored within 5 s")),
+            Err(_) => Err(not_reported("what was captured is not stored in time")),
         }
     }
 
@@ -100,10 +94,10 @@ impl Ingest {
                 ..
             } = registration;
             let noticed = self.reports.noticed(subscription, *number, action);
-            match timeout(STORED_WITHIN, noticed).await {
+            match timeout(self.bounds.report_timeout, noticed).await {
                 Ok(Ok(())) => {}
                 Ok(Err(_)) => return Err(not_reported("a notice is not stored")),
-                Err(_) => return Err(not_reported("a notice is not stored within 5 s")),
+                Err(_) => return Err(not_reported("a notice is not stored in time")),
             }
         }
         Ok(())

@@ -1,3 +1,5 @@
+mod registered;
+
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS};
 use http_body_util::BodyExt as _;
 use serde_json::{Value, json};
@@ -167,7 +169,7 @@ async fn every_case_of_the_table_has_its_answer() {
     check("/h/abc", "{}", 404, Outcome::NotFound).await;
     let ours = token::issue(&Sensitive::from(TOKEN_KEY), "shop/other");
     check(&format!("/h/{ours}"), "{}", 503, Outcome::TokenNotHereYet).await;
-    check(&format!("/h/{ours}/1"), "{}", 404, Outcome::NotFound).await;
+    check(&format!("/h/{ours}/01"), "{}", 404, Outcome::NotFound).await;
     setup.memory.fail(Some(StoreError::Full));
     check("/shop/plain", r#"{"id": "2"}"#, 503, Outcome::StorageFull).await;
     setup.memory.fail(Some(StoreError::Failed));

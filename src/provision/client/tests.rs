@@ -351,7 +351,7 @@ async fn what_ends_after_the_request_may_have_left_is_unknown() {
     )
     .await;
     let cut = answering(b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n{\"id\": 1").await;
-    check(cut, LONG, "the connection to the app failed").await;
+    check(cut, LONG, "the app broke the connection off").await;
 }
 
 #[tokio::test]

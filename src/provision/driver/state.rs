@@ -23,7 +23,8 @@ use crate::provision::{Desired, Record};
 /// All subscriptions.
 #[derive(Default)]
 pub(super) struct State {
-    pub keys: HashMap<ObjectName, Key>,
+    /// In order, so that a page of them can be shown without all the others.
+    pub keys: BTreeMap<ObjectName, Key>,
     pub due: BTreeSet<(Timestamp, ObjectName)>,
     pub rollouts: HashMap<ObjectName, Rollout>,
     pub queues: Queues,

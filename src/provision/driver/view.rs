@@ -1,6 +1,7 @@
 //! What people see of a subscription, and when they are told.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::ops::Bound;
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
@@ -56,20 +57,23 @@ impl View {
     pub fn state(&self) -> Option<SubscriptionState> {
         self.object.status.as_ref()?.state
     }
+
+    /// Whether nothing of it is left but URIs that answer 410: there is nothing to show.
+    fn is_over(&self) -> bool {
+        !self.is_wanted && self.state().is_none() && self.orphans.is_empty()
+    }
 }
 
 impl Inner {
-    pub(super) fn views(&self) -> Vec<View> {
+    pub(super) fn views(&self, after: Option<&ObjectName>, most: usize) -> Vec<View> {
         let now = self.now();
         let state = self.lock();
-        let mut views: Vec<View> = state
-            .keys
-            .iter()
-            .filter_map(|(name, key)| view(&state, name, key, now))
-            .collect();
-        drop(state);
-        views.sort_by(|one, other| one.name.cmp(&other.name));
-        views
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let keys = state.keys.range::<ObjectName, _>((from, Bound::Unbounded));
+        keys.filter_map(|(name, key)| view(&state, name, key, now))
+            .filter(|view| !view.is_over())
+            .take(most)
+            .collect()
     }
 
     /// A subscription came to rest: what there is to tell, if it looks different than before.
@@ -81,6 +85,9 @@ impl Inner {
     ) -> Option<Told> {
         let view = view(state, name, state.keys.get(name)?, now)?;
         let key = state.keys.get_mut(name)?;
+        if view.is_over() {
+            return key.shown.take().map(|_| Told::Gone(name.clone()));
+        }
         let hash = hash_of(&view);
         if key.shown.replace(hash) == Some(hash) {
             return None;

@@ -137,12 +137,24 @@ fn stand(record: &mut Record, desired: &Desired, context: &Context<'_>) {
         return;
     };
     let number = current.number;
+    if current.phase == Phase::Active
+        && needs_another(&record.inputs, current, desired, now).is_none()
+        && record.making.is_some()
+    {
+        // What failed is not wanted any more.
+        record.making = None;
+        if let Some(registration) = record.registration_mut(number) {
+            registration.is_change = false;
+        }
+        return;
+    }
     if !is_due(record.making.as_ref(), now) {
         return;
     }
     match &current.phase {
         Phase::Waiting => {
-            if !current.is_change || context.turn == Turn::Granted {
+            let has_turn = !current.is_change || context.turn == Turn::Granted;
+            if has_turn && !removing::blocks_making(record) {
                 making::reopen(record, number, desired, context);
             }
         }
@@ -211,7 +223,7 @@ pub(super) fn needs_another(
         Some(LifecycleAction::Renew) => !by_request && is_old_enough,
         None => false,
     };
-    let has_expired = is_old_enough && registration.expires_at.is_some_and(|at| at <= now);
+    let has_expired = is_old_enough && rules::has_expired(registration, now);
     let is_recreated = !by_request && registration.renew_at.is_some_and(|at| at <= now);
     if is_told || has_expired || is_recreated {
         Some(Need::Restore)

@@ -34,12 +34,10 @@ pub(super) fn mend(record: &mut Record, now: Timestamp) {
             leaving.since = leaving.since.min(now);
         }
         match &mut registration.phase {
-            // The request may have gone out just before the clock was set.
-            Phase::Subscribing if registration.attempt.started_at > now => {
-                (
-                    registration.attempt.started_at,
-                    registration.attempt.deadline,
-                ) = window(&inputs.subscription, now);
+            // When it began stays as it is: it is what tells one sending from another.
+            Phase::Subscribing => {
+                let latest = window(&inputs.subscription, now).1;
+                registration.attempt.deadline = registration.attempt.deadline.min(latest);
             }
             Phase::Resolving(it) => search(it, now),
             Phase::AwaitingSecret { until } => *until = (*until).min(later(now, HANDSHAKE_WAIT)),

@@ -162,6 +162,9 @@ pub(super) fn lost(record: &mut Record, number: u32, now: Timestamp) {
         // It stands, in one form or the other; which one is settled by sending it again.
         registration.phase = Phase::Active;
         registration.request_hash.clear();
+        if registration.leaving.is_some() {
+            removing::depart(record, number, now);
+        }
     } else if rules::is_looked_for(subscription) {
         registration.phase = Phase::Resolving(Search::default());
     } else if registration.leaving.is_some() && !rules::removal_needs_answer(subscription) {

@@ -20,6 +20,10 @@ const MOST_REMEMBERED: usize = 1_000;
 /// After so many failures in a row a removal no longer keeps a new registration from being made.
 const UNBLOCKED_AFTER: u32 = 3;
 
+/// So often removing is tried at least before it is given up: a process that was down for longer
+/// than `giveUpAfter` has not tried for that long.
+const FEWEST_TRIES: u32 = 3;
+
 /// A registration is to go: at once where it is known what there is to remove.
 pub(super) fn leave(record: &mut Record, number: u32, why: Departure, now: Timestamp) {
     let inputs = Arc::clone(&record.inputs);
@@ -77,7 +81,9 @@ pub(super) fn is_hopeless(record: &Record, number: u32, now: Timestamp) -> bool 
     };
     let give_up_after = unsubscribe.give_up_after().duration();
     let trouble = registration.trouble.as_ref();
-    trouble.is_some_and(|trouble| later(trouble.since, give_up_after) <= now)
+    trouble.is_some_and(|trouble| {
+        trouble.failures >= FEWEST_TRIES && later(trouble.since, give_up_after) <= now
+    })
 }
 
 /// The end of a registration: its URI answers 410 from here on.
@@ -152,11 +158,14 @@ pub(super) fn list_orphan(record: &mut Record, number: u32, why: OrphanReason, n
 /// removing does not succeed. In place always, because removing could undo what is then made.
 pub(super) fn blocks_making(record: &Record) -> bool {
     let in_place = rules::is_in_place(&record.inputs.subscription);
-    record.registrations.iter().any(|registration| {
-        let failures = registration
-            .trouble
-            .as_ref()
-            .map_or(0, |trouble| trouble.failures);
-        registration.leaving.is_some() && (in_place || failures < UNBLOCKED_AFTER)
+    let mut leaving = record
+        .registrations
+        .iter()
+        .filter(|registration| registration.leaving.is_some());
+    leaving.any(|registration| {
+        let trouble = registration.trouble.as_ref();
+        let is_stuck = matches!(registration.phase, Phase::Removing { .. })
+            && trouble.is_some_and(|trouble| trouble.failures >= UNBLOCKED_AFTER);
+        in_place || !is_stuck
     })
 }

@@ -198,9 +198,7 @@ fn to_renew(record: &Record, registration: &Registration, now: Timestamp) -> Opt
         (at, told_at) => at.or(told_at)?,
     };
     // What has expired, or is not there any more, is made anew instead.
-    let is_over = registration
-        .expires_at
-        .is_some_and(|expires_at| expires_at <= now)
+    let is_over = rules::has_expired(registration, now)
         || matches!(
             registration.notice,
             Some(LifecycleAction::Gone | LifecycleAction::Resubscribe)

@@ -194,9 +194,21 @@ pub(super) fn generated(how: &GeneratedSecret, random: &[u8]) -> Sensitive {
     })
 }
 
-/// The shortest time until a renewal: an app that says that everything has expired already is not
-/// asked without pause.
+/// The shortest time until a renewal: short lifetimes do not become a request without pause.
 const SOONEST_RENEWAL: Duration = Duration::from_secs(60);
+
+/// When a registration is renewed that had expired by our clock when it was made. One of the clocks
+/// is wrong, so the time says nothing; half an hour is well within the lifetimes that apps give.
+const CLOCKS_DISAGREE: Duration = Duration::from_mins(30);
+
+/// Whether a registration has expired. A time that had passed already when the app said it does not
+/// count.
+#[must_use]
+pub fn has_expired(registration: &Registration, now: Timestamp) -> bool {
+    registration.expires_at.is_some_and(|expires_at| {
+        expires_at <= now && registration.renewed_at.is_none_or(|from| from < expires_at)
+    })
+}
 
 /// When a registration that was made or renewed at `from` is renewed next.
 ///
@@ -214,6 +226,9 @@ pub(super) fn renew_at(
         (_, Some(every)) => later(from, every.duration().mul_f64(1.0 - jitter / 10.0)),
         (Some(before), None) => {
             let expires_at = expires_at?;
+            if expires_at <= from {
+                return Some(later(from, CLOCKS_DISAGREE));
+            }
             let half = later(from, between(from, expires_at) / 2);
             let before = expires_at.checked_sub(before.duration()).unwrap_or(from);
             let at = half.max(before);

@@ -24,7 +24,7 @@ pub(super) fn build(
     surroundings: Surroundings,
 ) -> (Option<Program>, Vec<Problem>) {
     let mut builder = Builder {
-        compiler: Compiler::new(object),
+        compiler: Compiler::of_requests(object),
         path,
         subscription,
         names: Names {

@@ -10,7 +10,8 @@ use prometheus_client::registry::Registry;
 use serde_json::json;
 use tempfile::TempDir;
 use tidegate::configuration::{
-    Configuration, NoReports, Registrations, RouteEntry, Sensitive, SubscriptionEntry,
+    Configuration, NoReports, RegistrationChange, Registrations, Reports, RouteEntry, Sensitive,
+    SubscriptionEntry,
 };
 use tidegate::delivery::dead_letters::{self, DeadLetters};
 use tidegate::delivery::{self, Delivery, UnusableSink};
@@ -47,10 +48,15 @@ pub fn signed_at(time: &str, body: &[u8]) -> String {
 
 impl Server {
     pub async fn start(bounds: Bounds) -> Self {
-        Self::start_in(tempfile::tempdir().unwrap(), bounds).await
+        Self::start_for(bounds, Arc::new(NoReports)).await
     }
 
-    async fn start_in(folder: TempDir, bounds: Bounds) -> Self {
+    /// Starts with somebody who is told what comes in for registrations.
+    pub async fn start_for(bounds: Bounds, reports: Arc<dyn Reports>) -> Self {
+        Self::start_in(tempfile::tempdir().unwrap(), bounds, reports).await
+    }
+
+    async fn start_in(folder: TempDir, bounds: Bounds, reports: Arc<dyn Reports>) -> Self {
         let storage = |name: &str| FileStorage::new(folder.path().join(name));
         let (log, _) =
             EventLog::open(storage("log"), event_log::Options::for_capacity(64 << 20)).unwrap();
@@ -87,7 +93,7 @@ impl Server {
             admin: "127.0.0.1:0".parse().unwrap(),
             bounds: bounds.clone(),
             token_key: Sensitive::from(TOKEN_KEY),
-            reports: Arc::new(NoReports),
+            reports,
             log: log.clone(),
             dead_letters: dead_letters.clone(),
             delivery: delivery.clone(),
@@ -105,6 +111,10 @@ impl Server {
             bounds,
             folder,
         }
+    }
+
+    pub fn register(&self, changes: Vec<RegistrationChange>) {
+        self.gateway.set_registrations(changes);
     }
 
     pub fn address(&self) -> SocketAddr {
@@ -145,7 +155,7 @@ impl Server {
     pub async fn restart(self) -> Self {
         let bounds = self.bounds.clone();
         let folder = self.stop().await;
-        Self::start_in(folder, bounds).await
+        Self::start_in(folder, bounds, Arc::new(NoReports)).await
     }
 
     async fn stop(self) -> TempDir {
@@ -217,6 +227,7 @@ fn configuration() -> Configuration {
             json!(KEY),
         ),
         ("empty-key", json!({"authentication": token}), json!(null)),
+        ("registered", registered(), json!(null)),
     ];
     let entries = types.map(|(name, webhook, value)| {
         let entry = json!({
@@ -224,7 +235,12 @@ fn configuration() -> Configuration {
             "event_type": name,
             "webhook": webhook,
             "global_webhook": {},
-            "registrations": Registrations::default(),
+            "registrations": Registrations {
+                per_customer: name == "registered",
+                signing_secret: name == "registered",
+                from_handshake: name == "registered",
+                global: false,
+            },
             "schema": json!({"type": "object", "required": ["id"]}).to_string(),
             "on_invalid": "Reject",
             "variants": [],
@@ -248,6 +264,22 @@ fn configuration() -> Configuration {
         customers: Vec::new(),
         subscriptions: Vec::new(),
     }
+}
+
+/// Whose requests the secrets of registrations sign, which handshakes bring.
+fn registered() -> serde_json::Value {
+    json!({
+        "authentication": [{"hmac": {
+            "keys": [{"signingSecret": {}}],
+            "signature": "request.headers['x-signature']",
+        }}],
+        "handshakes": [{
+            "when": "'x-hook-secret' in request.headers",
+            "authentication": [{"none": {}}],
+            "respond": {"headers": {"x-hook-secret": "$(request.headers['x-hook-secret'])"}},
+            "capture": {"signingSecret": "request.headers['x-hook-secret']"},
+        }],
+    })
 }
 
 fn types_routes() -> Vec<RouteEntry> {

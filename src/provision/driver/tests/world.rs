@@ -315,7 +315,7 @@ impl World {
 
     /// How many are in a state.
     pub fn in_state(&self, state: crate::api::SubscriptionState) -> usize {
-        let views = self.driver.views();
+        let views = self.driver.views(None, usize::MAX);
         views
             .iter()
             .filter(|view| view.state() == Some(state))

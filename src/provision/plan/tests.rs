@@ -1,0 +1,8 @@
+//! What holds of `plan`, over random histories and case by case.
+
+mod app;
+mod cases;
+mod invariants;
+mod model;
+mod scenarios;
+mod world;
