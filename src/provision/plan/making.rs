@@ -80,7 +80,7 @@ pub(super) fn create(
         former_path: None,
         global_webhook_uri: rules::global_webhook_uri(inputs),
         twin_of: None,
-        request_hash: desired.request_hash.clone(),
+        request_hash: String::new(),
         attempt: new_attempt(subscription, desired, context),
         is_change,
         signing_secret: generate.map(|how| rules::generated(how, &context.seeds.secret)),

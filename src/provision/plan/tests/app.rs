@@ -25,6 +25,8 @@ pub struct Rules {
     pub says_secret: bool,
     /// Makes up the secret and says it in a handshake while the request is open.
     pub shakes_hands: bool,
+    /// As `shakes_hands`, but some time after the answer.
+    pub shakes_hands_late: bool,
     /// Lists show what was made or removed so much later.
     pub lag: Duration,
     /// How many registrations a page of the list has.
@@ -234,7 +236,7 @@ impl App {
             return Outcome::Conflict("it exists already".into());
         }
         let mut secret = request.secret.clone();
-        if rules.says_secret || rules.shakes_hands {
+        if rules.says_secret || rules.shakes_hands || rules.shakes_hands_late {
             secret = Some(Sensitive::from(format!("s{}", self.made + 1).as_str()));
         }
         if rules.shakes_hands
