@@ -75,6 +75,7 @@ pub struct App {
     /// How often a request touched what is not ours. Must stay 0.
     pub touched: u32,
     made: u32,
+    shaken: u32,
 }
 
 /// What a handshake's answer says: whether our secret was taken.
@@ -87,6 +88,7 @@ impl App {
             all: Vec::new(),
             touched: 0,
             made: 0,
+            shaken: 0,
         };
         // Neighbours whose URIs begin like ours, end like ours, or are ours but for a character.
         for uri in [
@@ -244,6 +246,14 @@ impl App {
             && !handshake(request.number, secret)
         {
             return refused("the handshake failed");
+        }
+        if rules.shakes_hands {
+            self.shaken += 1;
+            if self.shaken % 5 == 0 {
+                // The handshake went well, and yet; the next one brings another secret.
+                self.made += 1;
+                return refused("too many webhooks");
+            }
         }
         let at = self.insert(&request.uri, &request.name, now, |at_app| {
             at_app.number = Some(request.number);
