@@ -1,6 +1,7 @@
 //! Transitions one by one: what comes next, and what it is told.
 
 mod changes;
+mod handshakes;
 mod making;
 mod removing;
 mod renewal;

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use jiff::SignedDuration;
 
-use super::invariants::{self, Memory, check, check_removed, check_standing};
+use super::invariants::{Memory, check, check_removed, check_standing};
 use super::scenarios::{Scenario, scenarios};
 use super::world::{Weather, World};
 use crate::api::LifecycleAction;
@@ -315,10 +315,10 @@ fn the_invariants_themselves_can_fail() {
     let broken = |break_it: &dyn Fn(&mut World)| {
         let mut world = World::new(&all[0], 1);
         calm(&mut world, &mut Memory::default(), Duration::from_mins(5));
-        invariants::check(&world, &mut Memory::default());
+        check(&world, &mut Memory::default());
         break_it(&mut world);
         let checked = catch_unwind(AssertUnwindSafe(|| {
-            invariants::check(&world, &mut Memory::default());
+            check(&world, &mut Memory::default());
         }));
         assert!(checked.is_err(), "nothing was noticed");
     };
