@@ -8,6 +8,7 @@
 mod customer;
 mod event_type;
 mod gateway;
+mod keys;
 mod lookup;
 mod provisioning;
 mod subscription;
@@ -80,8 +81,7 @@ pub fn compile(resources: &Resources, environment: &Environment<'_>) -> Compiled
     let types = event_type::compile(&lookup, &mut verdicts);
     let customers = customer::compile(&lookup, &types, &mut verdicts);
     let subscriptions = subscription::compile(&lookup, &types, &customers, &mut verdicts);
-    let Upstream { desired, held } =
-        upstream::compile(&lookup, &types, &customers, &mut verdicts);
+    let Upstream { desired, held } = upstream::compile(&lookup, &types, &customers, &mut verdicts);
     let configuration = Configuration {
         gateway,
         event_types: types.entries,

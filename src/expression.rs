@@ -34,9 +34,7 @@ pub use error::{CompileError, EvaluationError};
 pub use path::{Path, PathRoot};
 pub use references::References;
 pub use scope::{Member, Scope, Shape};
-pub use template::{
-    Mask, Placeholder, Position, Target, Template, TreeTemplate, check_literal,
-};
+pub use template::{Mask, Placeholder, Position, Target, Template, TreeTemplate, check_literal};
 pub use value::{Binary, Constant, Entries, Key, Kind, List, Map, Object, Text, Value};
 
 use evaluate::Evaluator;

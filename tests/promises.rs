@@ -18,6 +18,7 @@ mod promises {
     mod examples;
     mod kills;
     mod no_secrets;
+    mod rendered_requests;
     mod sick_sinks;
     mod signatures;
     mod wrong_requests;

@@ -70,7 +70,14 @@ impl Provisioning {
                 true => "spec.globalWebhook.registration",
                 false => "spec.subscription",
             });
-            judge(&object, &path, subscription, &spec.webhook, sources, problems);
+            judge(
+                &object,
+                &path,
+                subscription,
+                &spec.webhook,
+                sources,
+                problems,
+            );
             Declared {
                 spec: subscription.clone(),
                 program: program.map(Arc::new),

@@ -47,7 +47,10 @@ pub(super) fn compile(
     for invalid in &lookup.resources.invalid {
         if invalid.kind == Kind::AppEventType.as_str() {
             let name = ObjectName::new(&invalid.namespace, &invalid.name);
-            collector.upstream.held.insert(subscription_name(&name, None));
+            collector
+                .upstream
+                .held
+                .insert(subscription_name(&name, None));
         }
     }
     for subscription in &lookup.resources.subscriptions {
@@ -119,7 +122,9 @@ impl<'a> Collector<'a> {
         let selector = allowed.and_then(|allowed| allowed.selector.as_ref());
         let from = object.spec.namespaces_from();
         if object.spec.subscription.is_none()
-            || !self.lookup.admits(namespace, from, selector, &name.namespace)
+            || !self
+                .lookup
+                .admits(namespace, from, selector, &name.namespace)
         {
             return;
         }
@@ -147,7 +152,11 @@ impl<'a> Collector<'a> {
                     found
                 }
             };
-            waiting.extend(found.waiting.map(|waiting| (customer_name.clone(), waiting)));
+            waiting.extend(
+                found
+                    .waiting
+                    .map(|waiting| (customer_name.clone(), waiting)),
+            );
             doubts.extend(found.doubt.map(|doubt| (customer_name, doubt)));
         }
         let Some(verdict) = verdict else { return };
@@ -157,11 +166,15 @@ impl<'a> Collector<'a> {
         };
         if let Some((_, (why, _))) = waiting.first() {
             let why = *why;
-            let of = waiting.iter().map(|(name, (_, message))| (name, message.as_str()));
+            let of = waiting
+                .iter()
+                .map(|(name, (_, message))| (name, message.as_str()));
             say(verdict, path, (why, listed(of, waiting.len())));
         }
         if !doubts.is_empty() {
-            let of = doubts.iter().map(|(name, message)| (name, message.as_str()));
+            let of = doubts
+                .iter()
+                .map(|(name, message)| (name, message.as_str()));
             let message = listed(of, doubts.len());
             let object = Kind::EventSubscription.reference(&name);
             verdict
@@ -183,7 +196,11 @@ impl<'a> Collector<'a> {
             (Some(reference), _) => customer.metadata.name.as_ref() == Some(&reference.name),
             (None, Some(selector)) => selects(
                 selector,
-                customer.metadata.labels.as_ref().unwrap_or(&BTreeMap::new()),
+                customer
+                    .metadata
+                    .labels
+                    .as_ref()
+                    .unwrap_or(&BTreeMap::new()),
             ),
             (None, None) => false,
         };
@@ -230,7 +247,10 @@ impl<'a> Collector<'a> {
         let Some(program) = &declared.program else {
             found.waiting = Some((
                 reason::EVENT_TYPE_NOT_READY,
-                format!("AppEventType {} cannot be used yet; see there", provisioning.event_type),
+                format!(
+                    "AppEventType {} cannot be used yet; see there",
+                    provisioning.event_type
+                ),
             ));
             self.upstream.held.insert(name);
             return found;
@@ -351,3 +371,6 @@ fn listed<'m>(of: impl Iterator<Item = (&'m ObjectName, &'m str)>, count: usize)
     }
     text.join("; ")
 }
+
+#[cfg(test)]
+mod tests;

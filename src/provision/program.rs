@@ -110,8 +110,7 @@ impl Program {
     /// All that is wrong with the subscription, each with its field and, inside a text, its place.
     pub fn compile(inputs: &Inputs) -> Result<Self, Vec<Problem>> {
         let event_type = &inputs.event_type;
-        let object =
-            ObjectReference::new("AppEventType", &event_type.namespace, &event_type.name);
+        let object = ObjectReference::new("AppEventType", &event_type.namespace, &event_type.name);
         let surroundings = Surroundings {
             global: inputs.global,
             has_global_webhook: inputs.global_webhook_path.is_some(),
@@ -143,9 +142,7 @@ impl Program {
             let names = exchanges.iter().map(|exchange| exchange.name.as_deref());
             names
                 .enumerate()
-                .map(|(index, name)| {
-                    (format!("{list} {}", name.unwrap_or_default()), kind(index))
-                })
+                .map(|(index, name)| (format!("{list} {}", name.unwrap_or_default()), kind(index)))
                 .collect::<Vec<_>>()
         };
         let mut requests = named("prepare", &self.prepare, RequestKind::Prepare);
@@ -194,8 +191,13 @@ impl Program {
         ]);
         let customer = inputs.customer.as_ref().map(|customer| &customer.fields);
         for (owner, fields) in [("customer", customer), ("app", Some(&inputs.app))] {
-            for name in fields.into_iter().flat_map(|fields| fields.sensitive.keys()) {
-                paths.0.push(vec![owner.into(), "fields".into(), name.clone()]);
+            for name in fields
+                .into_iter()
+                .flat_map(|fields| fields.sensitive.keys())
+            {
+                paths
+                    .0
+                    .push(vec![owner.into(), "fields".into(), name.clone()]);
             }
         }
         // A value that a step made of something sensitive is sensitive as well, and so is what is
@@ -261,7 +263,9 @@ pub enum RenderError {
     #[error("the request's URL is not an http or https URL")]
     NotAUrl,
     /// The URL leads to another host than those that are allowed.
-    #[error("the request's URL leads to a host that neither hosts nor any URL names; add it to hosts")]
+    #[error(
+        "the request's URL leads to a host that neither hosts nor any URL names; add it to hosts"
+    )]
     HostNotAllowed,
     /// A value leads to an `http` URL, where the subscription writes only `https` ones.
     #[error("the request's URL is a plain http one, though the subscription writes only https")]

@@ -159,9 +159,7 @@ impl Program {
         for exchange in [&self.subscribe].into_iter().chain(&self.follow_ups) {
             let request = &exchange.request;
             hash.part(request.method.as_str().as_bytes());
-            let url = request
-                .url
-                .render_masked(&values, &mut budget(), &BySource);
+            let url = request.url.render_masked(&values, &mut budget(), &BySource);
             hash.part(url.as_bytes());
             hash.pairs(&masked_pairs(&request.query, &values, &BySource));
             match &request.body {
@@ -251,7 +249,12 @@ pub(super) fn known_secrets<'a>(
         known.and_then(|known| known.global_webhook_uri),
         inputs.global_webhook_path.as_deref(),
     ];
-    secrets.extend(uris.into_iter().flatten().filter_map(token).map(str::as_bytes));
+    secrets.extend(
+        uris.into_iter()
+            .flatten()
+            .filter_map(token)
+            .map(str::as_bytes),
+    );
     secrets
 }
 
@@ -308,7 +311,7 @@ fn sent_headers(
             .render_text(values, &mut budget())
             .map_err(|error| failed(place, &field, error))?;
         let mut value =
-            HeaderValue::from_str(&text).map_err(|_| RenderError::Header {
+            HeaderValue::from_bytes(text.as_bytes()).map_err(|_| RenderError::Header {
                 field: format!("{place}.{field}"),
             })?;
         // Whoever logs headers sees nothing of any that a value is in.

@@ -52,7 +52,10 @@ fn request_references(request: &OutgoingRequest, references: &mut References) {
     if let Some(text) = text {
         template_references(text, Position::Text, references);
     }
-    if let Some(Ok(tree)) = body.as_ref().map(|body| TreeTemplate::compile(body, &any())) {
+    if let Some(Ok(tree)) = body
+        .as_ref()
+        .map(|body| TreeTemplate::compile(body, &any()))
+    {
         references.extend(tree.references());
     }
 }
@@ -114,8 +117,17 @@ pub(super) fn check(
         );
     }
     for (place, span) in [
-        ("lookup.every", subscription.lookup.as_ref().and_then(|lookup| lookup.every.as_ref())),
-        ("renewal.every", renewal.and_then(|renewal| renewal.every.as_ref())),
+        (
+            "lookup.every",
+            subscription
+                .lookup
+                .as_ref()
+                .and_then(|lookup| lookup.every.as_ref()),
+        ),
+        (
+            "renewal.every",
+            renewal.and_then(|renewal| renewal.every.as_ref()),
+        ),
         ("limits.timeout", subscription.limits.timeout.as_ref()),
         ("quietPeriod", subscription.quiet_period.as_ref()),
     ] {

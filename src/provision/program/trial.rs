@@ -68,12 +68,12 @@ impl Program {
         url.render_masked(values, &mut budget(), &attempt);
         found("url")?;
         if url.placeholders().all(|one| is_known(one.references())) {
-            let text = url
-                .render_text(values, &mut budget())
-                .map_err(|error| RenderError::Value {
-                    field: format!("{place}.url"),
-                    error,
-                })?;
+            let text =
+                url.render_text(values, &mut budget())
+                    .map_err(|error| RenderError::Value {
+                        field: format!("{place}.url"),
+                        error,
+                    })?;
             let url = Url::parse(&text).map_err(|_| RenderError::NotAUrl)?;
             self.hosts.check(&url)?;
         }
@@ -106,9 +106,12 @@ impl Program {
 
 /// Whether everything that is named is known before there is a registration.
 fn is_known(references: &References) -> bool {
-    references
-        .paths()
-        .all(|path| matches!(path.first().map(AsRef::as_ref), Some("customer" | "app" | "eventType")))
+    references.paths().all(|path| {
+        matches!(
+            path.first().map(AsRef::as_ref),
+            Some("customer" | "app" | "eventType")
+        )
+    })
 }
 
 /// Evaluates what is known, and keeps the first error.
