@@ -19,6 +19,7 @@ mod promises {
     mod examples;
     mod kills;
     mod no_secrets;
+    mod rendered_requests;
     mod sick_sinks;
     mod signatures;
     mod subscribing;
