@@ -70,7 +70,12 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     let compiled = compile_offline(&resources);
     let name = subscription_name(&event_type, customer.as_ref());
     let Some(desired) = compiled.upstream.iter().find(|wish| wish.name == name) else {
-        return Err(why_not(&compiled, &manifests, &event_type, customer.as_ref()));
+        return Err(why_not(
+            &compiled,
+            &manifests,
+            &event_type,
+            customer.as_ref(),
+        ));
     };
     let requests = render(&desired.inputs)?;
     match arguments.output {
@@ -250,7 +255,13 @@ fn render(inputs: &Inputs) -> Result<Vec<Shown>, Failure> {
     let example = Example::new(inputs, now);
     for (name, kind) in program.requests() {
         let render = |id: &str| {
-            program.render(&kind, inputs, &example.known(id), Some(&example.secret), now)
+            program.render(
+                &kind,
+                inputs,
+                &example.known(id),
+                Some(&example.secret),
+                now,
+            )
         };
         let mut made = render("example-id");
         if made.is_err() && kind != RequestKind::Subscribe {
@@ -301,7 +312,9 @@ impl Example {
             .chain(removal.flat_map(|unsubscribe| &unsubscribe.steps));
         let renewal = subscription.renewal.as_ref();
         let renewed = renewal.and_then(|renewal| renewal.response.as_ref());
-        let renewed = renewed.into_iter().flat_map(|response| response.values.keys());
+        let renewed = renewed
+            .into_iter()
+            .flat_map(|response| response.values.keys());
         Self {
             webhook_uri: has_own_uri(subscription)
                 .then(|| format!("{}{path}/1", inputs.public_url)),

@@ -142,9 +142,7 @@ impl Program {
             let names = exchanges.iter().map(|exchange| exchange.name.as_deref());
             names
                 .enumerate()
-                .map(|(index, name)| {
-                    (format!("{list} {}", name.unwrap_or_default()), kind(index))
-                })
+                .map(|(index, name)| (format!("{list} {}", name.unwrap_or_default()), kind(index)))
                 .collect::<Vec<_>>()
         };
         let mut requests = named("prepare", &self.prepare, RequestKind::Prepare);

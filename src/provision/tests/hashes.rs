@@ -90,7 +90,9 @@ fn what_is_asked_for_makes_another() {
         assert!(!seen.contains(&hash), "{name}");
         seen.push(hash);
     };
-    check("a changed method", |it| it.subscription.request.method = Some("PUT".into()));
+    check("a changed method", |it| {
+        it.subscription.request.method = Some("PUT".into())
+    });
     check("a changed URL", |it| {
         it.subscription.request.url = "https://api.crm.example/v2/hooks".into();
     });
@@ -150,7 +152,10 @@ fn tokens_are_cached_under_what_asks_for_them() {
     let key = |edit: fn(&mut Setting), at: &str| {
         let mut setting = Setting::read(BASE);
         let credentials = setting.subscription.credentials.as_mut().unwrap();
-        credentials.request.form.insert("at".into(), "$(now)".into());
+        credentials
+            .request
+            .form
+            .insert("at".into(), "$(now)".into());
         edit(&mut setting);
         let request = setting
             .program()
@@ -158,7 +163,11 @@ fn tokens_are_cached_under_what_asks_for_them() {
         request.unwrap().unwrap().cache_key
     };
     let base = key(|_| {}, NOW);
-    assert_eq!(base, key(|_| {}, "2027-01-01T00:00:00Z"), "the time is no difference");
+    assert_eq!(
+        base,
+        key(|_| {}, "2027-01-01T00:00:00Z"),
+        "the time is no difference"
+    );
     let other = key(
         |it| {
             it.app_secrets.insert("secret".into(), "app-2".into());

@@ -42,17 +42,27 @@ fn in_a_path_a_value_is_one_segment() {
                 assert_eq!(segments.len(), 3, "{value}");
                 let decoded = percent_encoding::percent_decode_str(segments[1]);
                 assert_eq!(decoded.decode_utf8().unwrap(), value);
-                assert_eq!((sent.url.query(), sent.url.fragment()), (None, None), "{value}");
+                assert_eq!(
+                    (sent.url.query(), sent.url.fragment()),
+                    (None, None),
+                    "{value}"
+                );
                 assert_eq!(sent.url.host_str(), Some("api.crm.example"), "{value}");
             }
             Err(error) => {
                 assert_eq!(value, "..", "{error}");
-                assert!(error.contains("the URL's path holds `.` or `..`"), "{error}");
+                assert!(
+                    error.contains("the URL's path holds `.` or `..`"),
+                    "{error}"
+                );
             }
         }
     }
     let empty = sent(request, "").unwrap_err();
-    assert!(empty.contains("a value in a URL's path is empty"), "{empty}");
+    assert!(
+        empty.contains("a value in a URL's path is empty"),
+        "{empty}"
+    );
 }
 
 #[test]
@@ -94,7 +104,10 @@ fn in_a_header_a_value_breaks_no_line() {
         match sent(request, value) {
             Ok(sent) => {
                 assert_eq!(sent.headers.len(), 1);
-                assert_eq!(sent.headers["x-value"].as_bytes(), format!("v {value}").as_bytes());
+                assert_eq!(
+                    sent.headers["x-value"].as_bytes(),
+                    format!("v {value}").as_bytes()
+                );
                 assert!(sent.headers["x-value"].is_sensitive());
             }
             Err(error) => {
@@ -116,7 +129,10 @@ fn in_json_a_form_and_a_text_a_value_is_a_value() {
             r#"{url: "https://api.crm.example/", form: {a: "$(customer.fields.x)", b: "1"}}"#;
         let body = sent(form, value).unwrap().body;
         let pairs: Vec<(String, String)> = form_urlencoded::parse(&body).into_owned().collect();
-        assert_eq!(pairs, [("a".to_owned(), value.to_owned()), ("b".into(), "1".into())]);
+        assert_eq!(
+            pairs,
+            [("a".to_owned(), value.to_owned()), ("b".into(), "1".into())]
+        );
         let text = r#"{url: "https://api.crm.example/", text: "<$(customer.fields.x)>"}"#;
         assert_eq!(sent(text, value).unwrap().body, format!("<{value}>"));
     }
@@ -134,8 +150,16 @@ fn in_a_host_a_value_leads_only_where_hosts_says() {
             (url, expected) => panic!("{value}: {url:?}, and not {expected:?}"),
         }
     };
-    check(whole, "acme.crm.example", Ok("https://acme.crm.example/hooks"));
-    check(whole, "ACME.crm.example", Ok("https://acme.crm.example/hooks"));
+    check(
+        whole,
+        "acme.crm.example",
+        Ok("https://acme.crm.example/hooks"),
+    );
+    check(
+        whole,
+        "ACME.crm.example",
+        Ok("https://acme.crm.example/hooks"),
+    );
     check(part, "acme", Ok("https://acme.crm.example/hooks"));
     check(part, "a.b", Ok("https://a.b.crm.example/hooks"));
     let elsewhere = "leads to a host that neither hosts nor any URL names";
@@ -175,17 +199,29 @@ fn a_url_that_is_one_value_leads_only_to_hosts_that_are_written_or_listed() {
     check("https://acme.crm.example:443/hooks", Ok(()));
     check("https://acme.crm.example:8443/hooks", Err(elsewhere));
     check("https://evil.example/", Err(elsewhere));
-    check("https://evil.example/#.crm.example", Err("not an http or https URL"));
+    check(
+        "https://evil.example/#.crm.example",
+        Err("not an http or https URL"),
+    );
     check("https://evil.example?.crm.example", Err(elsewhere));
-    check("https://evil.example\\.crm.example", Err("not an http or https URL"));
-    check("https://acme.crm.example@evil.example/", Err("no host, or a user"));
+    check(
+        "https://evil.example\\.crm.example",
+        Err("not an http or https URL"),
+    );
+    check(
+        "https://acme.crm.example@evil.example/",
+        Err("no host, or a user"),
+    );
     check("https://u:p@acme.crm.example/", Err("no host, or a user"));
     check("http://acme.crm.example/", Err("plain http"));
     check("ftp://acme.crm.example/", Err("not an http or https URL"));
     check("file:///etc/passwd", Err("not an http or https URL"));
     check("//acme.crm.example/", Err("not an http or https URL"));
     check("https://acme.crm.example/a/../b", Err("`.` or `..`"));
-    check("https://acme.crm.example/\r\nX: 1", Err("not an http or https URL"));
+    check(
+        "https://acme.crm.example/\r\nX: 1",
+        Err("not an http or https URL"),
+    );
     check("", Err("not an http or https URL"));
 }
 
@@ -208,11 +244,17 @@ fn what_is_missing_is_named_and_no_value_is() {
 fn a_body_has_an_end() {
     let body = "x".repeat(60_000);
     let setting = Setting::of_request(
-        &format!("{{url: 'https://a.example/', text: '{}'}}", "$(customer.fields.x)".repeat(20)),
+        &format!(
+            "{{url: 'https://a.example/', text: '{}'}}",
+            "$(customer.fields.x)".repeat(20)
+        ),
         json!({"x": body}),
     );
     assert_eq!(
-        setting.render(&RequestKind::Subscribe).unwrap_err().to_string(),
+        setting
+            .render(&RequestKind::Subscribe)
+            .unwrap_err()
+            .to_string(),
         "the request's body is longer than 1024 KiB"
     );
 }
