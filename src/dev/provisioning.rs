@@ -23,6 +23,7 @@ use crate::provision::Desired;
 use crate::provision::client::{Client, PrivateAddresses};
 use crate::provision::driver::{Driver, Parts, Show, StartError, View, Wishes};
 use crate::provision::plan::Seeds;
+use crate::provision::record::Orphan;
 use crate::provision::store::{NotPublished, Publish};
 
 /// How long the start-up table waits for subscriptions that are just being made.
@@ -225,13 +226,13 @@ fn item(view: &View) -> Value {
     Value::Object(item)
 }
 
-fn orphan(orphan: &crate::provision::record::Orphan) -> Value {
+fn orphan(orphan: &Orphan) -> Value {
     json!({
         "number": orphan.number,
         "lastNumber": orphan.last_number,
         "id": orphan.id,
         "request": orphan.request,
-        "reason": format!("{:?}", orphan.why),
+        "reason": orphan.why,
         "since": orphan.since.to_string(),
     })
 }
