@@ -46,7 +46,8 @@ pub struct CustomerSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253))]
     pub id: Option<String>,
-    /// Values by name. Example: `{domain: acme.crm.example, plan: 3}`
+    /// Values by name: what webhooks are matched by, and what requests to an app's API are made from.
+    /// Example: `{domain: acme.crm.example, plan: 3}`
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(schema_with = "free_form::fields")]
     pub fields: BTreeMap<String, Value>,

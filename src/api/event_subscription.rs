@@ -67,8 +67,9 @@ use super::{
 pub struct EventSubscriptionSpec {
     /// The type whose events are wanted.
     pub event_type_ref: EventTypeReference,
-    /// The one Customer, of this namespace, whose events are wanted.
-    /// Without it and without `customerSelector`: every event of the type, also those of no or an unknown customer.
+    /// The one Customer, of this namespace, whose events are wanted. Where the type has a `subscription`, this makes the
+    /// app send them. Without it and without `customerSelector`: every event of the type, also those of no or an unknown
+    /// customer, and no registration is made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub customer_ref: Option<LocalReference>,
     /// The Customers, of this namespace, whose events are wanted, by their labels. Example: `{matchLabels: {plan: pro}}`

@@ -106,7 +106,7 @@ pub struct TextSource {
 )]
 pub struct FieldsSource {
     /// A Secret of the same namespace. Its values are sensitive: they are never shown, and expressions
-    /// about requests cannot read them.
+    /// about received requests cannot read them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret_ref: Option<LocalReference>,
     /// A ConfigMap of the same namespace.

@@ -12,8 +12,11 @@ use super::Crd;
 pub fn reference_page(crd: &Crd) -> String {
     let mut page = Page {
         text: String::new(),
-        told: Vec::new(),
+        homes: Vec::new(),
     };
+    for part in ["spec", "status"] {
+        page.find_homes(part, &crd.schema["properties"][part]);
+    }
     let names = &crd.definition.spec.names;
     let short_names = names
         .short_names
@@ -42,16 +45,35 @@ pub fn reference_page(crd: &Crd) -> String {
 
 struct Page<'a> {
     text: String,
-    /// Objects that have a section already, with its path: the same object elsewhere refers to it.
-    told: Vec<(&'a Map<String, Value>, String)>,
+    /// Where each object has its section: at the shallowest of its places. The same object elsewhere refers to it.
+    homes: Vec<(&'a Map<String, Value>, String)>,
 }
 
 impl<'a> Page<'a> {
+    /// Of places that are equally deep the first counts.
+    fn find_homes(&mut self, path: &str, schema: &'a Value) {
+        let Some(properties) = schema["properties"].as_object() else {
+            return;
+        };
+        match self
+            .homes
+            .iter_mut()
+            .find(|(other, _)| *other == properties)
+        {
+            Some((_, home)) if depth(home) > depth(path) => path.clone_into(home),
+            Some(_) => {}
+            None => self.homes.push((properties, path.to_owned())),
+        }
+        for (name, field) in properties {
+            let nested = format!("{path}.{name}{}", suffix(field));
+            self.find_homes(&nested, element(field));
+        }
+    }
+
     fn section(&mut self, path: &str, schema: &'a Value) {
         let Some(properties) = schema["properties"].as_object() else {
             return;
         };
-        self.told.push((properties, path.to_owned()));
         let _ = writeln!(self.text, "## `{path}`\n");
         let description = text(schema, "description");
         if !description.is_empty() {
@@ -86,11 +108,11 @@ impl<'a> Page<'a> {
             }
             if let Some(properties) = inner["properties"].as_object() {
                 let nested = format!("{path}.{name}{}", suffix(field));
-                match self.told.iter().find(|(other, _)| *other == properties) {
-                    Some((_, told)) => {
-                        let _ = write!(meaning, " Fields as in `{told}`.");
+                match self.homes.iter().find(|(other, _)| *other == properties) {
+                    Some((_, home)) if *home != nested => {
+                        let _ = write!(meaning, " Fields as in `{home}`.");
                     }
-                    None => below.push((nested, inner)),
+                    _ => below.push((nested, inner)),
                 }
             }
             let mark = if required.contains(&name.as_str()) {
@@ -107,16 +129,13 @@ impl<'a> Page<'a> {
         }
         self.text.push('\n');
         for (path, schema) in below {
-            // Two fields of one object may be the same; the first has told it by now.
-            let told = self
-                .told
-                .iter()
-                .any(|(other, _)| schema["properties"].as_object() == Some(*other));
-            if !told {
-                self.section(&path, schema);
-            }
+            self.section(&path, schema);
         }
     }
+}
+
+fn depth(path: &str) -> usize {
+    path.matches('.').count()
 }
 
 /// What a list or map holds; anything else is itself.
@@ -187,6 +206,29 @@ fn plain(value: &Value) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_object_is_told_once_at_its_shallowest_place() {
+        let page = reference_page(crate::api::crd_of("AppEventType").unwrap());
+        for home in [
+            "spec.subscription",
+            "spec.subscription.request",
+            "spec.subscription.followUps[]",
+            "spec.webhook.authentication[]",
+        ] {
+            assert!(page.contains(&format!("\n## `{home}`\n")), "{home}");
+            assert!(page.contains(&format!("Fields as in `{home}`.")), "{home}");
+        }
+        let mut sections: Vec<&str> = page
+            .lines()
+            .filter(|line| line.starts_with("## "))
+            .collect();
+        let all = sections.len();
+        sections.sort_unstable();
+        sections.dedup();
+        assert_eq!(sections.len(), all, "a section is there twice");
+        assert!(!page.contains("## `spec.globalWebhook.registration"));
+    }
 
     #[test]
     fn the_committed_pages_are_the_ones_that_are_printed() {

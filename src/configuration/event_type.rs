@@ -151,3 +151,48 @@ pub struct CustomerEntry {
     /// Those of its fields that some `customerField` names, as text; none of them sensitive.
     pub fields: BTreeMap<String, String>,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_type_says_which_registrations_it_has_and_where_secrets_are_from() {
+        let check = |fields: &str, expected: [bool; 4]| {
+            let spec = format!("{{webhook: {{authentication: [{{none: {{}}}}]}}, {fields}}}");
+            let spec: AppEventTypeSpec = serde_saphyr::from_str(&spec).unwrap();
+            let Registrations {
+                per_customer,
+                global,
+                signing_secret,
+                from_handshake,
+            } = Registrations::of(&spec);
+            let found = [per_customer, global, signing_secret, from_handshake];
+            assert_eq!(found, expected, "{fields}");
+        };
+        let request = "request: {url: 'https://a.example/hooks'}";
+        check("globalWebhook: {}", [false; 4]);
+        check(
+            &format!("subscription: {{{request}}}"),
+            [true, false, false, false],
+        );
+        check(
+            &format!("subscription: {{{request}, signingSecret: {{fromHandshake: {{}}}}}}"),
+            [true, false, true, true],
+        );
+        check(
+            &format!(
+                "globalWebhook: {{registration: {{{request}, signingSecret: {{generate: {{}}}}}}}}"
+            ),
+            [false, true, true, false],
+        );
+        for steps in ["prepare", "followUps"] {
+            check(
+                &format!(
+                    "subscription: {{{request}, {steps}: [{{name: s, {request}, response: {{signingSecret: response.body.s}}}}]}}"
+                ),
+                [true, false, true, false],
+            );
+        }
+    }
+}

@@ -111,6 +111,12 @@ struct Unread<B> {
     waiting: bool,
 }
 
+/// Whose a URI is.
+struct Found<'s> {
+    served: &'s Arc<ServedType>,
+    registration: Option<Arc<Registration>>,
+}
+
 impl Ingest {
     /// Answers a request from `peer`. It never fails: a panic on the way is a 500.
     pub async fn answer<B>(
@@ -193,7 +199,10 @@ impl Ingest {
             )
         })?;
         let _place = self.take_place(client)?;
-        let (served, registration) = self.find(&snapshot, parts.uri.path(), running)?;
+        let Found {
+            served,
+            registration,
+        } = self.find(&snapshot, parts.uri.path(), running)?;
         snapshot.admit().map_err(|wait| {
             let problem = Problem::new(
                 StatusCode::TOO_MANY_REQUESTS,
@@ -250,11 +259,14 @@ impl Ingest {
         snapshot: &'s Snapshot,
         path: &str,
         running: &mut Running,
-    ) -> Result<(&'s Arc<ServedType>, Option<Arc<Registration>>), Box<Conclusion>> {
+    ) -> Result<Found<'s>, Box<Conclusion>> {
         let path = path::normal_form(path);
         if let Some(served) = snapshot.route(&path) {
             running.found(&path, &served.name);
-            return Ok((served, None));
+            return Ok(Found {
+                served,
+                registration: None,
+            });
         }
         if let Some(registration) = self.registrations.get(&path) {
             running.found(&path, &registration.event_type);
@@ -266,7 +278,10 @@ impl Ingest {
                 ));
             }
             return match snapshot.event_type(&registration.event_type) {
-                Some(served) => Ok((served, Some(registration))),
+                Some(served) => Ok(Found {
+                    served,
+                    registration: Some(registration),
+                }),
                 None => Err(type_unusable()),
             };
         }

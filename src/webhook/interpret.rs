@@ -13,6 +13,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
+use self::attributes::Owner;
 use self::payload::Payload;
 use super::customer::CustomerDirectory;
 use super::pool::Pool;
@@ -175,12 +176,6 @@ struct Draft {
     time: Timestamp,
     extensions: BTreeMap<String, ExtensionValue>,
     reasons: Vec<Reason>,
-}
-
-/// Whose an event is.
-struct Owner {
-    key: Option<CustomerKey>,
-    known: bool,
 }
 
 impl Interpreter {
@@ -478,23 +473,6 @@ impl Interpretation<'_> {
         let fits = self.events <= interpreter.max_events
             && self.stored_bytes <= interpreter.max_stored_bytes;
         fits.then_some(()).ok_or(TooMany)
-    }
-}
-
-impl Owner {
-    /// The customer of the URI, or nobody.
-    fn of_uri(context: &Interpretation<'_>) -> Self {
-        Self {
-            key: context.customer.cloned(),
-            known: true,
-        }
-    }
-
-    fn nobody() -> Self {
-        Self {
-            key: None,
-            known: true,
-        }
     }
 }
 

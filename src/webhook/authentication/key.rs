@@ -62,7 +62,7 @@ const UNUSABLE: &str = "our key cannot be used";
 impl<Key> Keys<Key> {
     /// Takes each key of `sources` from the type's entry and makes `prepare` of its bytes; the error
     /// says what is wrong with them, without them. Keys of registrations are prepared for each
-    /// request: that takes about as long as hashing some hundred bytes.
+    /// request: that takes 1 µs for HMAC and 17 µs for RSA in PEM, less than a check with it.
     pub fn compile(
         compiler: &mut Compiler,
         path: &FieldPath,

@@ -6,7 +6,7 @@ use aws_lc_rs::digest;
 use http::HeaderMap;
 use jiff::Timestamp;
 
-use super::{Draft, Interpretation, Interpreter, Owner, failed};
+use super::{Draft, Interpretation, Interpreter, failed};
 use crate::api::DeduplicationKey;
 use crate::event::{Attributes, CustomerKey, Deduplication, ExtensionValue, Reason, ReasonCode};
 use crate::expression::{Budget, EvaluationError, Expression, Object, Value};
@@ -18,6 +18,31 @@ const MAX_NAME_BYTES: usize = 1_024;
 
 /// Longest value of an extension, in bytes; it travels in a header.
 const MAX_EXTENSION_BYTES: usize = 4_096;
+
+/// Whose an event is.
+pub(super) struct Owner {
+    /// The customer; `None`: nobody's.
+    pub key: Option<CustomerKey>,
+    /// Whether somebody declared it.
+    pub known: bool,
+}
+
+impl Owner {
+    /// The customer of the URI, or nobody.
+    pub(super) fn of_uri(context: &Interpretation<'_>) -> Self {
+        Self {
+            key: context.customer.cloned(),
+            known: true,
+        }
+    }
+
+    pub(super) fn nobody() -> Self {
+        Self {
+            key: None,
+            known: true,
+        }
+    }
+}
 
 impl Interpreter {
     /// Whose events the item becomes: one for each customer, or nobody's where the type names none.

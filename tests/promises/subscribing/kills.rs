@@ -247,6 +247,16 @@ async fn is_well(world: &mut World, mood: &Mood) {
     }
 }
 
+/// How many registrations are on the orphan list: several alike in a row are one entry.
+fn listed(shown: &Value) -> usize {
+    let orphans = shown["orphans"].as_array().into_iter().flatten();
+    let numbers = orphans.map(|orphan| {
+        let number = |name: &str| orphan[name].as_u64().unwrap();
+        number("lastNumber") - number("number") + 1
+    });
+    usize::try_from(numbers.sum::<u64>()).unwrap()
+}
+
 /// Of a customer's registrations at the app one stands, and all others are listed as orphans.
 async fn is_listed(world: &World, customer: &str) {
     world
@@ -254,7 +264,7 @@ async fn is_listed(world: &World, customer: &str) {
             &format!("{customer} stands and the rest is listed"),
             async || {
                 let shown = world.subscription(customer).await.unwrap_or_default();
-                let orphans = shown["orphans"].as_array().map_or(0, Vec::len);
+                let orphans = listed(&shown);
                 let live = world.app.live(customer);
                 let known = |id: &Value| live.iter().any(|hook| id == hook.id.as_str());
                 shown["state"] == "Active"
@@ -276,7 +286,7 @@ async fn is_removed(world: &World, mood: &Mood, customer: &str) {
     world
         .wait(&format!("{customer} is through"), async || {
             let shown = world.subscription(customer).await.unwrap_or_default();
-            let orphans = shown["orphans"].as_array().map_or(0, Vec::len);
+            let orphans = listed(&shown);
             let registrations = shown["registrations"].as_array();
             registrations.is_none_or(Vec::is_empty) && world.app.live(customer).len() <= orphans
         })

@@ -247,7 +247,9 @@ impl Stores {
             return 0;
         };
         for file in files.flatten() {
-            let is_record = file.file_name().to_string_lossy().ends_with(".json");
+            let name = file.file_name();
+            let name = name.to_string_lossy();
+            let is_record = name.ends_with(".json") && !name.starts_with('.');
             if let (true, Ok(data)) = (is_record, file.metadata()) {
                 let version = (data.ino(), data.mtime() * 1_000_000_000 + data.mtime_nsec());
                 new += usize::from(self.seen.insert(version));
