@@ -11,7 +11,7 @@ use crate::api::{LifecycleAction, Subscription};
 use crate::provision::record::{
     Attempt, Departure, OrphanReason, Phase, Record, Registration, Search, TroubleKind, Watch,
 };
-use crate::provision::{Desired, Inputs};
+use crate::provision::{Desired, Inputs, has_own_uri};
 
 /// What an answer may take beyond the request's own timeout: connecting, and a clock that is a
 /// little off.
@@ -80,7 +80,7 @@ pub(super) fn create(
         former_path: None,
         global_webhook_uri: rules::global_webhook_uri(inputs),
         twin_of: None,
-        request_hash: desired.request_hash.clone(),
+        request_hash: String::new(),
         attempt: new_attempt(subscription, desired, context),
         is_change,
         signing_secret: generate.map(|how| rules::generated(how, &context.seeds.secret)),
@@ -101,7 +101,7 @@ pub(super) fn create(
 }
 
 fn own_uri(inputs: &Inputs, path: &str) -> Option<String> {
-    rules::has_own_uri(&inputs.subscription).then(|| format!("{}{path}", inputs.public_url))
+    has_own_uri(&inputs.subscription).then(|| format!("{}{path}", inputs.public_url))
 }
 
 fn new_attempt(subscription: &Subscription, desired: &Desired, context: &Context<'_>) -> Attempt {

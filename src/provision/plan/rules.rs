@@ -28,17 +28,6 @@ pub(super) fn path(inputs: &Inputs, token: &str, number: u32) -> String {
     }
 }
 
-/// Whether requests name `webhookUri`: then every registration has its own. One whose request names
-/// `globalWebhookUri` alone has none.
-pub(super) fn has_own_uri(subscription: &Subscription) -> bool {
-    let made_with = (
-        &subscription.prepare,
-        &subscription.request,
-        &subscription.follow_ups,
-    );
-    mentions(&made_with, "webhookUri") || !mentions(&subscription.request, "globalWebhookUri")
-}
-
 /// `globalWebhookUri`.
 pub(super) fn global_webhook_uri(inputs: &Inputs) -> Option<String> {
     let path = inputs.global_webhook_path.as_ref()?;

@@ -25,6 +25,8 @@ pub struct Rules {
     pub says_secret: bool,
     /// Makes up the secret and says it in a handshake while the request is open.
     pub shakes_hands: bool,
+    /// As `shakes_hands`, but some time after the answer.
+    pub shakes_hands_late: bool,
     /// Lists show what was made or removed so much later.
     pub lag: Duration,
     /// How many registrations a page of the list has.
@@ -73,6 +75,7 @@ pub struct App {
     /// How often a request touched what is not ours. Must stay 0.
     pub touched: u32,
     made: u32,
+    shaken: u32,
 }
 
 /// What a handshake's answer says: whether our secret was taken.
@@ -85,6 +88,7 @@ impl App {
             all: Vec::new(),
             touched: 0,
             made: 0,
+            shaken: 0,
         };
         // Neighbours whose URIs begin like ours, end like ours, or are ours but for a character.
         for uri in [
@@ -234,7 +238,7 @@ impl App {
             return Outcome::Conflict("it exists already".into());
         }
         let mut secret = request.secret.clone();
-        if rules.says_secret || rules.shakes_hands {
+        if rules.says_secret || rules.shakes_hands || rules.shakes_hands_late {
             secret = Some(Sensitive::from(format!("s{}", self.made + 1).as_str()));
         }
         if rules.shakes_hands
@@ -242,6 +246,14 @@ impl App {
             && !handshake(request.number, secret)
         {
             return refused("the handshake failed");
+        }
+        if rules.shakes_hands {
+            self.shaken += 1;
+            if self.shaken % 5 == 0 {
+                // The handshake went well, and yet; the next one brings another secret.
+                self.made += 1;
+                return refused("too many webhooks");
+            }
         }
         let at = self.insert(&request.uri, &request.name, now, |at_app| {
             at_app.number = Some(request.number);

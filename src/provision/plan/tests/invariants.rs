@@ -188,6 +188,14 @@ pub fn check_standing(world: &World) {
         "an old request stands"
     );
     assert_eq!(record.registrations.len(), 1);
+    let lookup = record.inputs.subscription.lookup.as_ref();
+    if lookup.is_some_and(|lookup| lookup.every.is_some()) {
+        let copies = world
+            .app
+            .ours(world.real)
+            .filter(|it| it.is_copy && it.uri == at_app.uri);
+        assert_eq!(copies.count(), 0, "another one stands at its URI");
+    }
     assert_eq!(record.making, None);
     assert_eq!(*record.inputs, *world.wish.desired().inputs);
 }

@@ -4,19 +4,45 @@
 //! A failure names its scenario and its seed; `TIDEGATE_MODEL_SEED=<seed>` runs that history alone,
 //! `TIDEGATE_MODEL_HISTORIES=<number>` more of them for each scenario than an ordinary run.
 
+use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use jiff::SignedDuration;
 
-use super::invariants::{self, Memory, check, check_removed, check_standing};
+use super::invariants::{Memory, check, check_removed, check_standing};
 use super::scenarios::{Scenario, scenarios};
 use super::world::{Weather, World};
 use crate::api::LifecycleAction;
-use crate::provision::plan::{Action, Turn, Waiting, noticed, received};
+use crate::configuration::{CaptureAnswer, Captured, Sensitive};
+use crate::provision::plan::{Action, Turn, Waiting, captured, noticed, received};
 use crate::provision::record::{Phase, Search};
 
-const HISTORIES: u64 = 45;
+/// What histories must come to, or they would show nothing about it.
+const EVERY_STATE: &[&str] = &[
+    "Preparing",
+    "Waiting",
+    "Subscribing",
+    "Unsure",
+    "Resolving",
+    "FollowingUp",
+    "Active",
+    "Removing",
+    "Twin",
+    "Unwanted",
+    "Replaced",
+    "Failed",
+    "Renew",
+    "Resubscribe",
+    "Gone",
+    "AnswerLost",
+    "Conflict",
+    "NoUnsubscribe",
+    "GaveUp",
+    "AwaitingSecret",
+];
+
+const HISTORIES: u64 = 36;
 const STEPS: u64 = 240;
 
 #[test]
@@ -25,6 +51,7 @@ fn whatever_happens_at_most_one_stands_none_is_lost_and_none_foreign_is_touched(
     let only = number("TIDEGATE_MODEL_SEED");
     let histories = number("TIDEGATE_MODEL_HISTORIES").unwrap_or(HISTORIES);
     let mut steps = 0;
+    let mut seen = BTreeSet::new();
     let all = scenarios();
     for (index, scenario) in all.iter().enumerate() {
         for history in 0..histories {
@@ -42,9 +69,18 @@ fn whatever_happens_at_most_one_stands_none_is_lost_and_none_foreign_is_touched(
                 );
             }
             steps += run.unwrap();
+            seen.append(&mut world.seen);
         }
     }
-    assert!(only.is_some() || steps >= 100_000, "only {steps} steps");
+    if only.is_none() {
+        assert!(steps >= 100_000, "only {steps} steps");
+        for state in EVERY_STATE {
+            assert!(
+                seen.contains(*state),
+                "no history came to {state}, only to {seen:?}"
+            );
+        }
+    }
 }
 
 /// One history; how many steps it had.
@@ -169,6 +205,7 @@ fn step(world: &mut World, scenario: &Scenario, memory: &mut Memory) {
         }
         _ => {
             let at = world.now();
+            shake_hands_again(world);
             if let Some(next) = world
                 .record
                 .as_ref()
@@ -234,6 +271,26 @@ fn notice(world: &mut World) {
     }
 }
 
+/// Somebody sends a handshake for a registration whose secret is known: it must change nothing.
+fn shake_hands_again(world: &World) {
+    let at = world.now();
+    for registration in world.record.iter().flat_map(|record| &record.registrations) {
+        let other = Captured {
+            signing_secret: Some(Sensitive::from("another")),
+            expires_at: None,
+        };
+        if registration.signing_secret.is_some()
+            && let Some(record) = &world.record
+        {
+            let (answer, next) = captured(record, registration.number, &other, at);
+            assert!(
+                answer != CaptureAnswer::Taken && next.is_none(),
+                "another secret was taken"
+            );
+        }
+    }
+}
+
 /// Sets our clock. Forwards only while no wait for the app is under way: a wait that did not take
 /// place cannot be noticed.
 fn set_clock(world: &mut World) {
@@ -258,10 +315,10 @@ fn the_invariants_themselves_can_fail() {
     let broken = |break_it: &dyn Fn(&mut World)| {
         let mut world = World::new(&all[0], 1);
         calm(&mut world, &mut Memory::default(), Duration::from_mins(5));
-        invariants::check(&world, &mut Memory::default());
+        check(&world, &mut Memory::default());
         break_it(&mut world);
         let checked = catch_unwind(AssertUnwindSafe(|| {
-            invariants::check(&world, &mut Memory::default());
+            check(&world, &mut Memory::default());
         }));
         assert!(checked.is_err(), "nothing was noticed");
     };

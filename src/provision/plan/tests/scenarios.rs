@@ -92,6 +92,15 @@ pub fn scenarios() -> Vec<Scenario> {
             knows: true,
         },
         Scenario {
+            name: "handshake after the answer, which does not always come",
+            subscription: json!({"lookup": lookup(), "signingSecret": {"fromHandshake": {}}}),
+            rules: Rules {
+                shakes_hands_late: true,
+                ..rules
+            },
+            knows: true,
+        },
+        Scenario {
             name: "conflict on repetition, list",
             subscription: json!({"lookup": lookup(), "signingSecret": {"generate": {}},
                 "response": {"conflict": "response.status == 422"}, "prepare": [step("one"), step("two")]}),
@@ -151,8 +160,10 @@ pub fn scenarios() -> Vec<Scenario> {
             knows: false,
         },
         Scenario {
-            name: "no list, conflict on repetition",
-            subscription: json!({"response": {"conflict": "response.status == 409"}}),
+            name: "said to be idempotent, but a repetition is a conflict, no list",
+            subscription: json!({"response": {"conflict": "response.status == 409"},
+                "request": {"url": "https://app.example/hooks", "idempotent": true,
+                    "body": {"target": "$(webhookUri)"}}}),
             rules: Rules {
                 conflicts: true,
                 ..rules
@@ -180,7 +191,7 @@ pub fn scenarios() -> Vec<Scenario> {
 }
 
 /// What is desired, as the world of the test knows it.
-#[derive(Clone)]
+#[derive(Clone, PartialEq)]
 pub struct Wish {
     pub subscription: Subscription,
     /// What the request renders to: a change of it is a change of the request.

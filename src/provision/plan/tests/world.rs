@@ -3,6 +3,7 @@
 //! It does what a driver does: stores, sends, settles, waits. What is stored and what the process
 //! remembers are apart, so that it can crash between any two of them.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
@@ -15,7 +16,7 @@ use crate::provision::plan::{
     Action, Context, Seeds, Shown, Turn, Waiting, captured, opened, plan, settle,
 };
 use crate::provision::record::{self, Attempt};
-use crate::provision::{Outcome, Record, RequestKind};
+use crate::provision::{Desired, Outcome, Record, RequestKind};
 
 /// A random number generator that is the same everywhere (splitmix64).
 #[derive(Clone)]
@@ -76,6 +77,7 @@ pub struct World {
     pub knows: bool,
     pub wish: Wish,
     pub is_desired: bool,
+    desired: Option<(Wish, Desired)>,
     pub app: App,
     pub dice: Dice,
     pub weather: Weather,
@@ -98,6 +100,8 @@ pub struct World {
     pub idle_writes: u32,
     /// What happened last, for whoever reads a failure.
     pub trace: Vec<String>,
+    /// The kinds of states that the record was in.
+    pub seen: BTreeSet<String>,
 }
 
 impl World {
@@ -107,6 +111,7 @@ impl World {
             knows: scenario.knows,
             wish: Wish::of(subscription(&scenario.subscription)),
             is_desired: true,
+            desired: None,
             app: App::new(scenario.rules, real),
             dice: Dice(seed),
             weather: Weather::Fair,
@@ -122,11 +127,24 @@ impl World {
             writes: 0,
             idle_writes: 0,
             trace: Vec::new(),
+            seen: BTreeSet::new(),
         }
     }
 
     pub fn now(&self) -> Timestamp {
         self.real + self.skew
+    }
+
+    /// What is desired. The same value until the wish changes, as a configuration gives it.
+    fn desired(&mut self) -> Desired {
+        if let Some((wish, desired)) = &self.desired
+            && *wish == self.wish
+        {
+            return desired.clone();
+        }
+        let desired = self.wish.desired();
+        self.desired = Some((self.wish.clone(), desired.clone()));
+        desired
     }
 
     pub fn tell(&mut self, what: String) {
@@ -163,7 +181,7 @@ impl World {
     /// What `plan` says now.
     pub fn planned(&mut self) -> Action {
         let seeds = self.seeds();
-        let desired = self.is_desired.then(|| self.wish.desired());
+        let desired = self.is_desired.then(|| self.desired());
         let context = Context {
             now: self.now(),
             unsent: self.unsent.as_ref(),
@@ -239,6 +257,22 @@ impl World {
         }
         if let Some(attempt) = opened(self.record.as_ref(), &next) {
             self.unsent = Some(attempt.clone());
+        }
+        for registration in &next.registrations {
+            let leaving = registration
+                .leaving
+                .as_ref()
+                .map(|it| format!("{:?}", it.why));
+            let kinds = [Some(format!("{:?}", registration.phase)), leaving];
+            let twin = registration.twin_of.map(|_| "Twin".to_owned());
+            let notice = registration.notice.map(|it| format!("{it:?}"));
+            for kind in kinds.into_iter().chain([twin, notice]).flatten() {
+                let name = kind.split([' ', '(']).next().unwrap_or_default();
+                self.seen.insert(name.to_owned());
+            }
+        }
+        for orphan in &next.orphans {
+            self.seen.insert(format!("{:?}", orphan.why));
         }
         self.record = Some(next);
     }
@@ -415,8 +449,33 @@ impl World {
         outcome
     }
 
+    /// An app that shakes hands some time after its answer does so now.
+    fn shake_hands(&mut self) {
+        let silent = self.weather == Weather::Foul && self.dice.below(3) == 0;
+        if !self.app.rules.shakes_hands_late || silent {
+            return;
+        }
+        let now = self.now();
+        let ours: Vec<(u32, Sensitive)> = self
+            .app
+            .ours(self.real)
+            .filter_map(|it| Some((it.number?, it.secret.clone()?)))
+            .collect();
+        for (number, secret) in ours {
+            let value = Captured {
+                signing_secret: Some(secret),
+                expires_at: None,
+            };
+            let record = self.record.as_ref();
+            if let Some((_, Some(next))) = record.map(|it| captured(it, number, &value, now)) {
+                self.store(next);
+            }
+        }
+    }
+
     /// Time passes; what was on its way arrives.
     pub fn pass(&mut self, time: Duration) {
+        self.shake_hands();
         let until = self.real + time;
         self.on_the_way.sort_by_key(|(at, _)| *at);
         while let Some((at, _)) = self.on_the_way.first()
