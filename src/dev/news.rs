@@ -4,17 +4,22 @@
 //! that the start-up table shows already.
 
 use std::collections::HashMap;
-use std::io::Write;
 
+use jiff::Timestamp;
+
+use crate::api::condition::{SUBSCRIBED, reason};
 use crate::api::{SubscriptionState, UpstreamSubscriptionStatus};
 use crate::event::ObjectName;
 use crate::provision::driver::View;
 
 /// Knows what was told last.
-#[derive(Default)]
 pub struct News {
     last: HashMap<ObjectName, Told>,
     has_begun: bool,
+    /// When the process started: what stood before is no news.
+    started: Timestamp,
+    /// Whether it was told that the public URL changed. That is one change, however many it is of.
+    told_readdressed: bool,
 }
 
 /// What was last told of a subscription.
@@ -30,7 +35,7 @@ struct Told {
 impl Told {
     fn of(status: &UpstreamSubscriptionStatus) -> Self {
         let newest = status.registrations.last();
-        let subscribed = status.conditions.iter().find(|it| it.type_ == "Subscribed");
+        let subscribed = status.conditions.iter().find(|it| it.type_ == SUBSCRIBED);
         Self {
             state: status.state,
             registration: newest.map(|it| (it.number, it.expires_at.clone())),
@@ -38,40 +43,64 @@ impl Told {
             reason: subscribed.map(|it| it.reason.clone()),
         }
     }
+
+    fn is_readdressed(&self) -> bool {
+        self.reason.as_deref() == Some(reason::PUBLIC_URL_CHANGED)
+    }
 }
 
 impl News {
+    /// News since `started`.
+    pub fn since(started: Timestamp) -> Self {
+        Self {
+            last: HashMap::new(),
+            has_begun: false,
+            started,
+            told_readdressed: false,
+        }
+    }
+
     /// From now on changes are told; these views were shown in another way.
     pub fn begin(&mut self, views: &[View]) {
         self.has_begun = true;
         for view in views {
-            self.last
-                .insert(view.name.clone(), Told::of(&view.status()));
+            let told = Told::of(&view.status());
+            self.told_readdressed |= told.is_readdressed();
+            self.last.insert(view.name.clone(), told);
         }
     }
 
-    /// A subscription looks different.
-    pub fn shown(&mut self, view: &View) {
+    /// A subscription looks different: the line to tell, if it is worth one.
+    pub fn shown(&mut self, view: &View) -> Option<String> {
         let status = view.status();
         let now = Told::of(&status);
-        let before = self
-            .last
-            .insert(view.name.clone(), now.clone())
-            .unwrap_or_default();
-        if self.has_begun
-            && let Some(text) = change(&before, &now, &status)
-        {
-            tell(&view.name, &text);
+        let before = self.last.insert(view.name.clone(), now.clone());
+        if !self.has_begun {
+            return None;
         }
+        if now.is_readdressed() && std::mem::replace(&mut self.told_readdressed, true) {
+            return None;
+        }
+        let before = match before {
+            Some(before) => before,
+            None if stood_before(&status, self.started) => now.clone(),
+            None => Told::default(),
+        };
+        let text = change(&before, &now, &status)?;
+        Some(format!("UpstreamSubscription {}: {text}", view.name))
     }
 
     /// Nothing is left of a subscription.
-    pub fn gone(&mut self, name: &ObjectName) {
+    pub fn gone(&mut self, name: &ObjectName) -> Option<String> {
         let was_there = self.last.remove(name).is_some();
-        if self.has_begun && was_there {
-            tell(name, "removed");
-        }
+        (self.has_begun && was_there).then(|| format!("UpstreamSubscription {name}: removed"))
     }
+}
+
+/// Whether a registration stands since before the process started.
+fn stood_before(status: &UpstreamSubscriptionStatus, started: Timestamp) -> bool {
+    let since = status.registrations.last().and_then(|it| it.since.as_ref());
+    since.is_some_and(|since| since.parse().is_ok_and(|since: Timestamp| since < started))
 }
 
 /// What there is to say about a change, if it is worth a line.
@@ -109,25 +138,23 @@ fn change(before: &Told, now: &Told, status: &UpstreamSubscriptionStatus) -> Opt
 
 /// A condition of a subscription that stands, and about which somebody should do something.
 fn worth_telling(before: &Told, now: &Told, status: &UpstreamSubscriptionStatus) -> Option<String> {
-    use crate::api::condition::reason;
-    let is_worth = now.reason.as_deref().is_some_and(|why| {
-        matches!(
-            why,
-            reason::EXPIRING_SOON | reason::QUIET_TOO_LONG | reason::PUBLIC_URL_CHANGED
-        )
-    });
-    if !is_worth || before.reason == now.reason {
+    if before.reason == now.reason {
         return None;
     }
-    let subscribed = status.conditions.iter().find(|it| it.type_ == "Subscribed");
-    subscribed.map(|it| it.message.clone())
+    let message = || {
+        let subscribed = status.conditions.iter().find(|it| it.type_ == SUBSCRIBED);
+        subscribed.map(|it| it.message.clone())
+    };
+    match now.reason.as_deref()? {
+        reason::EXPIRING_SOON | reason::QUIET_TOO_LONG => message(),
+        reason::PUBLIC_URL_CHANGED => Some(READDRESSED.to_owned()),
+        _ => None,
+    }
 }
 
-/// Whoever closed the pipe no longer wants to read.
-fn tell(name: &ObjectName, text: &str) {
-    let mut stdout = std::io::stdout().lock();
-    let _ = writeln!(stdout, "UpstreamSubscription {name}: {text}").and_then(|()| stdout.flush());
-}
+/// What is said of the first subscription whose URI has another base by now.
+const READDRESSED: &str = "the public URL changed, and the app still calls the former one; it \
+    stays so, as do all others; start with --allow-re-registration to register them anew";
 
 #[cfg(test)]
 mod tests {

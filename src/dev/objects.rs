@@ -1,12 +1,13 @@
-//! UpstreamSubscriptions as files for people: what `kubectl get -o yaml` shows in a cluster.
+//! Writes for people: UpstreamSubscriptions as files, as `kubectl get -o yaml` shows them in a
+//! cluster, and news as lines on stdout.
 //!
-//! They are never read back to decide anything; a file is only looked at to leave alone what is
+//! The files are never read back to decide anything; one is only looked at to leave alone what is
 //! right already. Each is written when its subscription came to rest, by one thread, so a burst of
-//! changes is one write.
+//! changes is one write, and neither a slow disk nor a reader who stopped reading holds anybody up.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::fs;
-use std::io;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -21,7 +22,10 @@ use crate::event::ObjectName;
 const HEADER: &str =
     "# Written by `tidegate dev` for you to read. Nothing here is ever read back.\n";
 
-/// Writes objects, one after the other, in a thread of its own.
+/// Lines that wait for a reader of stdout, at most; what comes then is left out.
+const MOST_LINES: usize = 10_000;
+
+/// Writes objects and lines, one after the other, in a thread of its own.
 pub struct Objects {
     shared: Arc<Shared>,
     thread: Mutex<Option<JoinHandle<()>>>,
@@ -37,7 +41,14 @@ struct Shared {
 struct Pending {
     /// What is to be written, or with `None` removed.
     objects: BTreeMap<ObjectName, Option<Box<UpstreamSubscription>>>,
+    lines: VecDeque<String>,
     is_over: bool,
+}
+
+/// One thing to write.
+enum Next {
+    Object(ObjectName, Option<Box<UpstreamSubscription>>),
+    Lines(VecDeque<String>),
 }
 
 impl Objects {
@@ -61,6 +72,15 @@ impl Objects {
         self.shared.changed.notify_one();
     }
 
+    /// Says a line.
+    pub fn say(&self, line: String) {
+        let mut pending = self.shared.lock();
+        if pending.lines.len() < MOST_LINES {
+            pending.lines.push_back(line);
+            self.shared.changed.notify_one();
+        }
+    }
+
     /// Waits until everything is written.
     pub fn close(&self) {
         self.shared.lock().is_over = true;
@@ -80,23 +100,31 @@ impl Shared {
     }
 
     fn write_all(&self, folder: &Path) {
-        while let Some((name, object)) = self.next() {
-            let done = match object {
-                Some(object) => write(folder, &name, &object),
-                None => remove(folder, &name),
-            };
-            if let Err(error) = done {
-                // They are for people only: the next change tries again.
-                tracing::warn!(subscription = %name, %error, "failed to write an UpstreamSubscription to the data folder");
+        while let Some(next) = self.next() {
+            match next {
+                Next::Lines(lines) => say(lines),
+                Next::Object(name, object) => {
+                    let done = match object {
+                        Some(object) => write(folder, &name, &object),
+                        None => remove(folder, &name),
+                    };
+                    if let Err(error) = done {
+                        // They are for people only: the next change tries again.
+                        tracing::warn!(subscription = %name, %error, "failed to write an UpstreamSubscription to the data folder");
+                    }
+                }
             }
         }
     }
 
-    fn next(&self) -> Option<(ObjectName, Option<Box<UpstreamSubscription>>)> {
+    fn next(&self) -> Option<Next> {
         let mut pending = self.lock();
         loop {
-            if let Some(next) = pending.objects.pop_first() {
-                return Some(next);
+            if !pending.lines.is_empty() {
+                return Some(Next::Lines(std::mem::take(&mut pending.lines)));
+            }
+            if let Some((name, object)) = pending.objects.pop_first() {
+                return Some(Next::Object(name, object));
             }
             if pending.is_over {
                 return None;
@@ -107,6 +135,17 @@ impl Shared {
                 .unwrap_or_else(PoisonError::into_inner);
         }
     }
+}
+
+/// Whoever closed the pipe no longer wants to read.
+fn say(lines: VecDeque<String>) {
+    let mut stdout = io::stdout().lock();
+    for line in lines {
+        if writeln!(stdout, "{line}").is_err() {
+            return;
+        }
+    }
+    let _ = stdout.flush();
 }
 
 fn path_of(folder: &Path, name: &ObjectName) -> PathBuf {

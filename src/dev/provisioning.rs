@@ -15,7 +15,6 @@ use super::news::News;
 use super::objects::Objects;
 use super::records::Records;
 use super::session::Outcome;
-use crate::api::SubscriptionState;
 use crate::configuration::{RegistrationChange, Sensitive};
 use crate::event::ObjectName;
 use crate::gateway::{Gateway, UpstreamSubscriptions, token};
@@ -24,6 +23,7 @@ use crate::provision::Desired;
 use crate::provision::client::{Client, PrivateAddresses};
 use crate::provision::driver::{Driver, Parts, Show, StartError, View, Wishes};
 use crate::provision::plan::Seeds;
+use crate::provision::record::Orphan;
 use crate::provision::store::{NotPublished, Publish};
 
 /// How long the start-up table waits for subscriptions that are just being made.
@@ -53,7 +53,7 @@ impl Provisioning {
     ) -> Result<Self, ClientError> {
         let shows = Arc::new(Shows {
             objects: Objects::new(data_dir.objects()),
-            news: Mutex::default(),
+            news: Mutex::new(News::since(Timestamp::now())),
         });
         let key = token_key.clone();
         let parts = Parts {
@@ -114,9 +114,8 @@ impl Provisioning {
     pub async fn at_start(&self) -> Vec<View> {
         let deadline = tokio::time::Instant::now() + TABLE_WAITS;
         loop {
-            let views = self.driver.views(None, MOST_SHOWN + 1);
-            let is_busy = views.iter().any(is_being_made);
-            if !is_busy || tokio::time::Instant::now() >= deadline {
+            if self.driver.is_at_rest() || tokio::time::Instant::now() >= deadline {
+                let views = self.driver.views(None, MOST_SHOWN + 1);
                 self.shows.news().begin(&views);
                 return views;
             }
@@ -129,15 +128,6 @@ impl Provisioning {
         self.driver.drain(most).await;
         tokio::task::block_in_place(|| self.shows.objects.close());
     }
-}
-
-fn is_being_made(view: &View) -> bool {
-    let status = view.status();
-    status.last_error.is_none()
-        && matches!(
-            status.state,
-            Some(SubscriptionState::Pending | SubscriptionState::Subscribing)
-        )
 }
 
 fn seeds(key: &Sensitive) -> Seeds {
@@ -176,12 +166,16 @@ impl Shows {
 
 impl Show for Shows {
     fn shown(&self, view: View) {
-        self.news().shown(&view);
+        if let Some(line) = self.news().shown(&view) {
+            self.objects.say(line);
+        }
         self.objects.put(view.name, Some(view.object));
     }
 
     fn gone(&self, name: &ObjectName) {
-        self.news().gone(name);
+        if let Some(line) = self.news().gone(name) {
+            self.objects.say(line);
+        }
         self.objects.put(name.clone(), None);
     }
 }
@@ -232,13 +226,13 @@ fn item(view: &View) -> Value {
     Value::Object(item)
 }
 
-fn orphan(orphan: &crate::provision::record::Orphan) -> Value {
+fn orphan(orphan: &Orphan) -> Value {
     json!({
         "number": orphan.number,
         "lastNumber": orphan.last_number,
         "id": orphan.id,
         "request": orphan.request,
-        "reason": format!("{:?}", orphan.why),
+        "reason": orphan.why,
         "since": orphan.since.to_string(),
     })
 }

@@ -264,8 +264,9 @@ async fn only_public_https_requests_pass_through_the_proxy() {
         "direct.example,.svc",
     );
     let outbound = Outbound::with_lookup(lookup, Some(settings.unwrap()));
+    let for_all = outbound.clone().with_proxy_for_all();
     // The head of what the proxy is asked, or nothing.
-    let check = async |policy, url: &str, expected: Option<&str>| {
+    let ask = async |outbound: &Outbound, policy, url: &str, expected: Option<&str>| {
         let client = outbound.client(policy, &Tls::default()).unwrap();
         let limit = Duration::from_millis(300);
         let request = tokio::spawn(client.get(url).timeout(limit).send());
@@ -288,6 +289,9 @@ async fn only_public_https_requests_pass_through_the_proxy() {
         }
         assert!(request.await.unwrap().is_err());
     };
+    let check = async |policy, url: &str, expected: Option<&str>| {
+        ask(&outbound, policy, url, expected).await;
+    };
     use AddressPolicy::{AllowPrivate, PublicOnly};
     check(
         PublicOnly,
@@ -299,4 +303,7 @@ async fn only_public_https_requests_pass_through_the_proxy() {
     check(PublicOnly, "https://direct.example/", None).await;
     check(PublicOnly, "https://invoicing.shop.svc/", None).await;
     check(AllowPrivate, "https://orders.example/", None).await;
+    let tunnel = Some("CONNECT orders.example:443 HTTP/1.1");
+    ask(&for_all, AllowPrivate, "https://orders.example/", tunnel).await;
+    ask(&for_all, AllowPrivate, "https://direct.example/", None).await;
 }

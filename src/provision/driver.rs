@@ -210,6 +210,16 @@ impl Driver {
         self.0.views(after, most)
     }
 
+    /// Whether nothing is under way or due: all wait for a time or for a change.
+    #[must_use]
+    pub fn is_at_rest(&self) -> bool {
+        let now = self.0.now();
+        let state = self.0.lock();
+        let is_due = state.due.first().is_some_and(|(at, _)| *at <= now);
+        let is_resting = |key: &Key| key.stage == Stage::Resting;
+        !is_due && state.queues.running() == 0 && state.keys.values().all(is_resting)
+    }
+
     /// Begins nothing any more, and waits for what is under way, at most so long. What is not done
     /// then is found out at the next start.
     pub async fn drain(&self, most: Duration) {

@@ -8,6 +8,7 @@ use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{
     DescriptorEncoder, EncodeLabelSet, EncodeLabelValue, EncodeMetric,
 };
+use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::ConstGauge;
@@ -192,18 +193,18 @@ impl Collector for Observed {
             "registrations",
             "Registrations at apps, by state",
             None,
-            prometheus_client::metrics::MetricType::Gauge,
+            MetricType::Gauge,
         )?;
         for (state, count) in states {
             let gauge = ConstGauge::new(count);
-            gauge.encode(family.encode_family(&[("state", StandingLabel(state))])?)?;
+            gauge.encode(family.encode_family(&[("state", state)])?)?;
         }
         let gauge = ConstGauge::new(orphans);
         gauge.encode(encoder.encode_descriptor(
             "orphans",
             "Registrations that may stand at apps without our being able to remove them",
             None,
-            prometheus_client::metrics::MetricType::Gauge,
+            MetricType::Gauge,
         )?)?;
         // Absent while nothing expires.
         if let Some(at) = next_expiry {
@@ -212,21 +213,9 @@ impl Collector for Observed {
                 "next_expiry",
                 "How long until the first registration expires; negative if it has",
                 Some(&Unit::Seconds),
-                prometheus_client::metrics::MetricType::Gauge,
+                MetricType::Gauge,
             )?)?;
         }
         Ok(())
-    }
-}
-
-#[derive(Debug)]
-struct StandingLabel(Standing);
-
-impl EncodeLabelValue for StandingLabel {
-    fn encode(
-        &self,
-        encoder: &mut prometheus_client::encoding::LabelValueEncoder<'_>,
-    ) -> Result<(), fmt::Error> {
-        self.0.encode(encoder)
     }
 }

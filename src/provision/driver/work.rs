@@ -306,9 +306,7 @@ impl Inner {
         end: End,
         now: Timestamp,
     ) -> Option<Told> {
-        let Some(key) = state.keys.get_mut(name) else {
-            return None;
-        };
+        let key = state.keys.get_mut(name)?;
         let again = matches!(key.stage, Stage::Working { again: true });
         key.stage = Stage::Resting;
         match end {
