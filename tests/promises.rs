@@ -16,6 +16,7 @@ mod promises {
     mod dev_state;
     mod edits;
     mod examples;
+    mod full_log;
     mod kills;
     mod no_secrets;
     mod sick_sinks;
