@@ -17,6 +17,7 @@ mod promises {
     mod documentation;
     mod edits;
     mod examples;
+    mod full_log;
     mod kills;
     mod no_secrets;
     mod rendered_requests;

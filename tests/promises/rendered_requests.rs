@@ -125,7 +125,10 @@ fn all_requests_of_a_customer_are_shown_in_the_order_they_are_sent() {
 
 #[test]
 fn programs_get_json() {
-    let ran = render(MANIFESTS, &["crm/contact-created", "acme", "--output", "json"]);
+    let ran = render(
+        MANIFESTS,
+        &["crm/contact-created", "acme", "--output", "json"],
+    );
     assert_eq!(ran.code, 0, "{ran:?}");
     let items = ran.json()["items"].as_array().unwrap().clone();
     let names: Vec<&str> = items
@@ -134,11 +137,22 @@ fn programs_get_json() {
         .collect();
     assert_eq!(
         names,
-        ["credentials", "prepare me", "request", "followUps enable", "lookup", "renewal", "unsubscribe delete"]
+        [
+            "credentials",
+            "prepare me",
+            "request",
+            "followUps enable",
+            "lookup",
+            "renewal",
+            "unsubscribe delete"
+        ]
     );
     assert_eq!(items[2]["method"], "POST");
     assert_eq!(items[2]["headers"]["authorization"], "Bearer ***");
-    assert!(items[5]["error"].is_string() && items[5]["method"].is_null(), "{items:#?}");
+    assert!(
+        items[5]["error"].is_string() && items[5]["method"].is_null(),
+        "{items:#?}"
+    );
 }
 
 #[test]
@@ -146,7 +160,8 @@ fn without_a_customer_it_is_the_global_webhooks_registration() {
     let ran = render(MANIFESTS, &["contact-created"]);
     assert_eq!(ran.code, 0, "{ran:?}");
     assert!(
-        ran.stdout.starts_with("# request\nPUT https://api.crm.example/app\n")
+        ran.stdout
+            .starts_with("# request\nPUT https://api.crm.example/app\n")
             && ran.stdout.contains("https://gateway.example/h/***/1"),
         "{ran:?}"
     );
@@ -159,8 +174,18 @@ fn what_cannot_be_rendered_says_why() {
         assert_eq!((ran.code, ran.stdout.as_str()), (code, ""), "{ran:?}");
         assert!(ran.stderr.contains(expected), "{expected}: {ran:?}");
     };
-    check(MANIFESTS, &["nothing", "acme"], 1, "there is no AppEventType nothing");
-    check(MANIFESTS, &["contact-created", "nobody"], 1, "there is no Customer nobody");
+    check(
+        MANIFESTS,
+        &["nothing", "acme"],
+        1,
+        "there is no AppEventType nothing",
+    );
+    check(
+        MANIFESTS,
+        &["contact-created", "nobody"],
+        1,
+        "there is no Customer nobody",
+    );
     check(
         MANIFESTS,
         &["contact-created", "beta"],
@@ -168,7 +193,10 @@ fn what_cannot_be_rendered_says_why() {
         "leads to a host that neither hosts nor any URL names; add it to hosts",
     );
     check(
-        &MANIFESTS.replace("name: acme, namespace: crm}\nstringData", "name: other, namespace: crm}\nstringData"),
+        &MANIFESTS.replace(
+            "name: acme, namespace: crm}\nstringData",
+            "name: other, namespace: crm}\nstringData",
+        ),
         &["contact-created", "acme"],
         1,
         "Secret crm/acme does not exist",
@@ -179,9 +207,17 @@ fn what_cannot_be_rendered_says_why() {
         1,
         "`steps.me` has no field `or`",
     );
-    check(MANIFESTS, &["no-such-file", "contact-created", "acme"], 2, "there is no file or folder no-such-file");
+    check(
+        MANIFESTS,
+        &["no-such-file", "contact-created", "acme"],
+        2,
+        "there is no file or folder no-such-file",
+    );
     let ran = tidegate(&["render"]);
     assert_eq!(ran.code, 2, "{ran:?}");
     let help = tidegate(&["render", "--help"]);
-    assert!(help.code == 0 && help.stdout.contains("Example: tidegate render"), "{help:?}");
+    assert!(
+        help.code == 0 && help.stdout.contains("Example: tidegate render"),
+        "{help:?}"
+    );
 }
