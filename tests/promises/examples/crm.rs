@@ -1,6 +1,7 @@
 //! The CRM, as README's tour goes through it: the app itself runs, as a user starts it.
 
 use std::io::{BufRead, BufReader};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -22,14 +23,7 @@ struct Crm {
 
 impl Crm {
     fn start(arguments: &[&str]) -> Self {
-        // Cargo builds examples with the tests, beside their folder.
-        let tests = std::env::current_exe().unwrap();
-        let program = tests
-            .parent()
-            .unwrap()
-            .parent()
-            .unwrap()
-            .join("examples/crm");
+        let program = built();
         let mut child = Command::new(&program)
             .args(arguments)
             .stdout(Stdio::piped())
@@ -76,6 +70,29 @@ impl Drop for Crm {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// The program. Cargo builds examples together with all tests, but not with one alone.
+fn built() -> PathBuf {
+    let tests = std::env::current_exe().unwrap();
+    let profile = tests.parent().unwrap().parent().unwrap();
+    let program = profile.join("examples/crm");
+    if !program.exists() {
+        let cargo = Command::new(env!("CARGO"))
+            .args([
+                "build",
+                "--quiet",
+                "--locked",
+                "--example",
+                "crm",
+                "--target-dir",
+            ])
+            .arg(profile.parent().unwrap())
+            .current_dir(env!("CARGO_MANIFEST_DIR"))
+            .status();
+        assert!(cargo.unwrap().success());
+    }
+    program
 }
 
 /// The example's files with other addresses.

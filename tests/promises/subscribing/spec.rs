@@ -158,17 +158,20 @@ impl Spec {
                 },
             }]),
         };
+        let mut lifecycle = vec![
+            json!({"when": "item.lifecycle == 'resubscribe'", "action": "Resubscribe"}),
+            json!({"when": "item.lifecycle == 'gone'", "action": "Gone"}),
+        ];
+        if self.renewal.is_some() {
+            lifecycle.push(json!({"when": "item.lifecycle == 'renew'", "action": "Renew"}));
+        }
         json!({
             "authentication": [{"hmac": {
                 "keys": [key], "signature": "request.headers['x-signature']", "prefix": "sha256=",
             }}],
             "handshakes": handshakes,
             "events": {"id": "item.id"},
-            "lifecycle": [
-                {"when": "item.lifecycle == 'renew'", "action": "Renew"},
-                {"when": "item.lifecycle == 'resubscribe'", "action": "Resubscribe"},
-                {"when": "item.lifecycle == 'gone'", "action": "Gone"},
-            ],
+            "lifecycle": lifecycle,
         })
     }
 
