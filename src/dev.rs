@@ -145,7 +145,11 @@ impl Running {
     async fn start(options: &Options, data_dir: DataDir) -> Result<Self, DevError> {
         let last_look = Look::at(&options.paths);
         let files = manifests::read(&options.paths);
-        if files.count == 0 && files.unreadable.is_empty() {
+        let token_key = token_key(&data_dir)?;
+        let memory = read_memory(&data_dir)?;
+        // Where all manifests were deleted, what they asked for at apps is still to be removed.
+        let is_first = memory.objects().next().is_none() && !data_dir.has_records()?;
+        if is_first && files.count == 0 && files.unreadable.is_empty() {
             let paths: Vec<_> = options
                 .paths
                 .iter()
@@ -153,8 +157,6 @@ impl Running {
                 .collect();
             return Err(DevError::NoManifests(paths.join(", ")));
         }
-        let token_key = token_key(&data_dir)?;
-        let memory = read_memory(&data_dir)?;
         let settings = Settings {
             public_url: options.public_url.clone(),
             listener_url: format!("http://{}", options.listen),
