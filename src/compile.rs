@@ -8,6 +8,7 @@
 mod customer;
 mod event_type;
 mod gateway;
+mod keys;
 mod lookup;
 mod provisioning;
 mod subscription;

@@ -81,6 +81,9 @@ pub enum DevError {
     /// There is nothing to serve.
     #[error("no manifests found in {0}: give folders or files that end in .yaml, .yml or .json")]
     NoManifests(String),
+    /// Nothing can be read, and nothing is remembered from an earlier run.
+    #[error("{0}")]
+    Unreadable(String),
     /// A part of the system cannot start.
     #[error(transparent)]
     Engine(#[from] EngineError),
@@ -145,18 +148,11 @@ impl Running {
     async fn start(options: &Options, data_dir: DataDir) -> Result<Self, DevError> {
         let last_look = Look::at(&options.paths);
         let files = manifests::read(&options.paths);
-        let token_key = token_key(&data_dir)?;
         let memory = read_memory(&data_dir)?;
-        // Where all manifests were deleted, what they asked for at apps is still to be removed.
-        let is_first = memory.objects().next().is_none() && !data_dir.has_records()?;
-        if is_first && files.count == 0 && files.unreadable.is_empty() {
-            let paths: Vec<_> = options
-                .paths
-                .iter()
-                .map(|path| path.display().to_string())
-                .collect();
-            return Err(DevError::NoManifests(paths.join(", ")));
+        if files.count == 0 && (files.unreadable.is_empty() || memory.objects().next().is_none()) {
+            return Err(nothing_to_serve(&options.paths, &files.unreadable));
         }
+        let token_key = token_key(&data_dir)?;
         let settings = Settings {
             public_url: options.public_url.clone(),
             listener_url: format!("http://{}", options.listen),
@@ -246,6 +242,19 @@ impl Running {
             }
         }
     }
+}
+
+/// Where a folder cannot be read that once had manifests, what they said goes on; where nothing is
+/// remembered there is nothing that could.
+fn nothing_to_serve(paths: &[PathBuf], unreadable: &[String]) -> DevError {
+    if !unreadable.is_empty() {
+        return DevError::Unreadable(unreadable.join("; "));
+    }
+    let paths: Vec<_> = paths
+        .iter()
+        .map(|path| path.display().to_string())
+        .collect();
+    DevError::NoManifests(paths.join(", "))
 }
 
 fn new_uid() -> String {

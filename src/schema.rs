@@ -30,7 +30,7 @@ pub use explain::Violation;
 pub use generate::{GenerateError, MAX_EXAMPLES, generate};
 pub use lint::Warning;
 
-/// The longest schema text that is accepted, in bytes (DESIGN §3, CRD limits).
+/// The longest schema text that is accepted, in bytes.
 pub const MAX_SCHEMA_BYTES: usize = 256 * 1024;
 
 /// The largest compiled size of one `pattern`, in bytes.

@@ -17,8 +17,10 @@ mod promises {
     mod documentation;
     mod edits;
     mod examples;
+    mod full_log;
     mod kills;
     mod no_secrets;
+    mod rendered_requests;
     mod sick_sinks;
     mod signatures;
     mod subscribing;

@@ -20,7 +20,7 @@ pub struct Figure {
     pub case: String,
     /// Ours against the baseline of the same run; more is better.
     pub ratio: f64,
-    /// What DESIGN asks for.
+    /// The goal.
     pub goal: f64,
     pub file_system: String,
     /// The bare fdatasync's median in microseconds.

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use jiff::Timestamp;
 use serde::Serialize;
+use serde_json::Value;
 use tidegate::api::{ObjectReference, Resources, Severity};
 use tidegate::compile::{Compiled, Environment, Identity, compile};
 use tidegate::event::ObjectName;
@@ -24,7 +25,8 @@ pub struct Arguments {
     /// Folders and files with manifests.
     #[arg(required = true, value_name = "PATH")]
     paths: Vec<PathBuf>,
-    /// Print the objects with every default filled in, as YAML, if there are no errors.
+    /// Print the objects with every default filled in, as YAML, if there are no errors; what is to
+    /// be said about them goes to stderr then. With --output json they are the member `effective`.
     #[arg(long)]
     effective: bool,
     /// How problems are printed: for people, for programs, or as annotations of GitHub Actions.
@@ -41,6 +43,12 @@ enum Output {
 
 /// Checks, and prints what was found.
 pub fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
+    if arguments.effective && arguments.output == Output::Github {
+        return Err(Failure::Usage(
+            "--effective prints objects, which are no annotations: leave --output github out"
+                .to_owned(),
+        ));
+    }
     let read = manifest::read_paths(&arguments.paths);
     if read.sources.is_empty() && read.errors.is_empty() {
         return Err(Failure::Usage(
@@ -56,18 +64,32 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     problems.sort_by(|one, other| one.place.cmp(&other.place));
     problems.dedup();
     let errors = count(&problems, Severity::Error);
+    let objects = (arguments.effective && errors == 0)
+        .then(|| effective(&manifests.resources))
+        .transpose()
+        .map_err(|error| Failure::from_error(&error))?;
     match arguments.output {
-        Output::Text => as_text(&problems, manifests.objects().count(), read.sources.len()),
-        Output::Json => as_json(&problems)?,
+        Output::Text => {
+            let text: String = problems
+                .iter()
+                .map(|placed| format!("{placed}\n"))
+                .collect();
+            // What is printed may be applied as it is.
+            match arguments.effective {
+                true => eprint!("{text}"),
+                false => print(&text),
+            }
+            summarise(&problems, manifests.objects().count(), read.sources.len());
+            print(&as_yaml(&objects.unwrap_or_default())?);
+        }
+        Output::Json => as_json(&problems, objects)?,
         Output::Github => as_annotations(&problems),
     }
-    if errors > 0 {
-        return Ok(ExitCode::FAILURE);
-    }
-    if arguments.effective {
-        print(&effective(&manifests.resources)?);
-    }
-    Ok(ExitCode::SUCCESS)
+    Ok(if errors > 0 {
+        ExitCode::FAILURE
+    } else {
+        ExitCode::SUCCESS
+    })
 }
 
 /// What compilation finds, with the places.
@@ -120,12 +142,7 @@ fn count(problems: &[PlacedProblem], severity: Severity) -> usize {
         .count()
 }
 
-fn as_text(problems: &[PlacedProblem], objects: usize, files: usize) {
-    let mut text = String::new();
-    for placed in problems {
-        text.push_str(&format!("{placed}\n"));
-    }
-    print(&text);
+fn summarise(problems: &[PlacedProblem], objects: usize, files: usize) {
     let plural = |number: usize, word: &str| match number {
         1 => format!("1 {word}"),
         number => format!("{number} {word}s"),
@@ -172,10 +189,14 @@ impl<'a> From<&'a PlacedProblem> for Finding<'a> {
     }
 }
 
-fn as_json(problems: &[PlacedProblem]) -> Result<(), Failure> {
+fn as_json(problems: &[PlacedProblem], objects: Option<Vec<Value>>) -> Result<(), Failure> {
     let findings: Vec<Finding<'_>> = problems.iter().map(Finding::from).collect();
-    let text = serde_json::to_string_pretty(&serde_json::json!({"items": findings}))
-        .map_err(|error| Failure::from_error(&error))?;
+    let mut document = serde_json::json!({"items": findings});
+    if let Some(objects) = objects {
+        document["effective"] = objects.into();
+    }
+    let text =
+        serde_json::to_string_pretty(&document).map_err(|error| Failure::from_error(&error))?;
     print(&format!("{text}\n"));
     Ok(())
 }
@@ -224,25 +245,25 @@ fn escaped(text: &str, property: bool) -> String {
 }
 
 /// The resources of our own group with their defaults; Secrets are left out.
-fn effective(resources: &Resources) -> Result<String, Failure> {
-    let mut documents = Vec::new();
-    let mut add = |object: serde_json::Result<serde_json::Value>| {
-        let object = object.map_err(|error| Failure::from_error(&error))?;
-        documents
-            .push(serde_saphyr::to_string(&object).map_err(|error| Failure::from_error(&error))?);
-        Ok::<_, Failure>(())
-    };
+fn effective(resources: &Resources) -> serde_json::Result<Vec<Value>> {
+    let mut objects = Vec::new();
     for object in &resources.gateways {
-        add(serde_json::to_value(object.effective()))?;
+        objects.push(serde_json::to_value(object.effective())?);
     }
     for object in &resources.event_types {
-        add(serde_json::to_value(object.effective()))?;
+        objects.push(serde_json::to_value(object.effective())?);
     }
     for object in &resources.customers {
-        add(serde_json::to_value(object.effective()))?;
+        objects.push(serde_json::to_value(object.effective())?);
     }
     for object in &resources.subscriptions {
-        add(serde_json::to_value(object.effective()))?;
+        objects.push(serde_json::to_value(object.effective())?);
     }
+    Ok(objects)
+}
+
+fn as_yaml(objects: &[Value]) -> Result<String, Failure> {
+    let documents: Result<Vec<String>, _> = objects.iter().map(serde_saphyr::to_string).collect();
+    let documents = documents.map_err(|error| Failure::from_error(&error))?;
     Ok(documents.join("---\n"))
 }

@@ -99,9 +99,8 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
 
 fn reasons(reasons: &Value) -> String {
     let reasons = reasons.as_array().into_iter().flatten().map(|reason| {
-        let pointer = reason["pointer"]
-            .as_str()
-            .map(|pointer| format!(" at \"{pointer}\""));
+        let pointer = (reason["pointer"].is_string())
+            .then(|| format!(" at \"{}\"", text(&reason["pointer"])));
         format!(
             "{}{}: {}",
             text(&reason["code"]),

@@ -41,10 +41,10 @@ pub struct Select {
     #[arg(long, value_name = "ID")]
     pub id: Option<String>,
     /// Only received at this time or later, such as 2026-01-31T12:00:00Z.
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "TIME", value_parser = time)]
     pub from: Option<String>,
     /// Only received before this time.
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "TIME", value_parser = time)]
     pub until: Option<String>,
 }
 
@@ -67,6 +67,14 @@ impl Select {
             ("from", from.clone()),
             ("until", until.clone()),
         ]
+    }
+}
+
+/// The admin API reads the same; here it is wrong usage.
+fn time(text: &str) -> Result<String, String> {
+    match text.parse::<jiff::Timestamp>() {
+        Ok(_) => Ok(text.to_owned()),
+        Err(_) => Err("write a time with its zone, such as 2026-01-31T12:00:00Z".to_owned()),
     }
 }
 
@@ -102,11 +110,18 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// A value as a cell; nothing is a dash.
+/// A value as a cell; nothing is a dash. Ids and customers are what strangers sent: a control
+/// character in one could move the terminal's cursor or worse.
 pub fn text(value: &Value) -> String {
     match value {
         Value::Null => "-".to_owned(),
-        Value::String(text) => text.clone(),
+        Value::String(text) => text
+            .chars()
+            .map(|character| match character {
+                control if control.is_control() => control.escape_default().to_string(),
+                other => other.to_string(),
+            })
+            .collect(),
         other => other.to_string(),
     }
 }
@@ -117,9 +132,8 @@ fn deliveries(deliveries: &Value) -> String {
         .into_iter()
         .flatten()
         .map(|delivery| {
-            let error = delivery["lastError"]
-                .as_str()
-                .map(|error| format!(", {error}"));
+            let error = (delivery["lastError"].is_string())
+                .then(|| format!(", {}", text(&delivery["lastError"])));
             format!(
                 "{}: {}{}",
                 text(&delivery["subscription"]),
@@ -132,5 +146,19 @@ fn deliveries(deliveries: &Value) -> String {
         "nobody wants it".to_owned()
     } else {
         deliveries.join("\n")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cell_holds_no_control_characters() {
+        let check = |value: Value, expected: &str| assert_eq!(text(&value), expected);
+        check(json!(null), "-");
+        check(json!(3), "3");
+        check(json!("ü o-1"), "ü o-1");
+        check(json!("\u{1b}[2Jo-1\n\u{9b}"), "\\u{1b}[2Jo-1\\n\\u{9b}");
     }
 }

@@ -29,6 +29,7 @@ use super::output::print;
 ///
 /// Example: tidegate send examples/quickstart order-placed
 #[derive(clap::Args)]
+#[command(override_usage = "tidegate send [OPTIONS] <PATH>... <TYPE>")]
 pub struct Arguments {
     /// Folders and files with manifests, and at the end the AppEventType's name or namespace/name.
     #[arg(required = true, num_args = 2.., value_name = "PATH… TYPE")]
@@ -75,7 +76,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
             HeaderValue::from_static("application/json"),
         );
     }
-    headers.extend(arguments.headers.iter().cloned());
+    set(&mut headers, &arguments.headers);
     let request = Request {
         method: arguments.method.clone(),
         public_url,
@@ -97,7 +98,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     };
     let mut request =
         sign(&entry, request, &signing).map_err(|error| Failure::from_error(&error))?;
-    request.headers.extend(arguments.headers.iter().cloned());
+    set(&mut request.headers, &arguments.headers);
     deliver(request)
 }
 
@@ -285,12 +286,36 @@ fn deliver(request: Request) -> Result<ExitCode, Failure> {
             .await
             .map_err(|error| Failure::from_error(&error))?;
         print(&format!("{status}\n{body}\n"));
+        if is_duplicate(&body) {
+            eprintln!(
+                "note: nothing new was taken, because an event with this id came before; --data \
+                 sends another one"
+            );
+        }
         Ok(if status.is_success() {
             ExitCode::SUCCESS
         } else {
             ExitCode::FAILURE
         })
     })
+}
+
+/// Whether the gateway's usual answer says that all events came before.
+fn is_duplicate(answer: &str) -> bool {
+    let answer: Value = serde_json::from_str(answer).unwrap_or_default();
+    let count = |name: &str| answer[name].as_u64();
+    count("duplicates") > Some(0)
+        && (count("accepted"), count("deadLettered")) == (Some(0), Some(0))
+}
+
+/// The user's own headers replace others of their names; one that is given twice is sent twice.
+fn set(headers: &mut HeaderMap, given: &[(HeaderName, HeaderValue)]) {
+    for (name, _) in given {
+        headers.remove(name);
+    }
+    for (name, value) in given {
+        headers.append(name, value.clone());
+    }
 }
 
 fn header_pair(text: &str) -> Result<(HeaderName, HeaderValue), String> {
@@ -309,4 +334,35 @@ fn header_pair(text: &str) -> Result<(HeaderName, HeaderValue), String> {
 fn claim(text: &str) -> Result<(String, String), String> {
     let (name, value) = text.split_once('=').ok_or("write NAME=VALUE")?;
     Ok((name.to_owned(), value.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn headers_are_sent_as_often_as_they_are_given() {
+        let given = ["content-type: text/plain", "x-a: 1", "x-a: 2"];
+        let given = given.map(|text| header_pair(text).unwrap());
+        let mut headers = HeaderMap::new();
+        headers.insert("content-type", HeaderValue::from_static("application/json"));
+        headers.insert("x-signature", HeaderValue::from_static("00"));
+        // Before signing and after it.
+        set(&mut headers, &given);
+        set(&mut headers, &given);
+        let all = |name: &str| headers.get_all(name).iter().cloned().collect::<Vec<_>>();
+        assert_eq!(all("content-type"), ["text/plain"]);
+        assert_eq!(all("x-a"), ["1", "2"]);
+        assert_eq!(all("x-signature"), ["00"]);
+    }
+
+    #[test]
+    fn a_duplicate_is_told_from_what_is_new() {
+        let check = |answer: &str, expected| assert_eq!(is_duplicate(answer), expected, "{answer}");
+        check(r#"{"accepted":0,"duplicates":1,"deadLettered":0}"#, true);
+        check(r#"{"accepted":1,"duplicates":1,"deadLettered":0}"#, false);
+        check(r#"{"accepted":0,"duplicates":0,"deadLettered":1}"#, false);
+        check(r#"{"accepted":0,"duplicates":0,"deadLettered":0}"#, false);
+        check("thanks", false);
+    }
 }

@@ -5,14 +5,12 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
+use super::keys::key_sources;
 use super::lookup::{Lookup, Waiting, name_of};
 use super::provisioning::{ALLOW_RE_REGISTRATION, Provisioning};
 use super::{Detail, Kind, Verdict};
 use crate::api::condition::reason;
-use crate::api::{
-    AppEventType, AppEventTypeSpec, AuthenticationEntry, FieldPath, KeySource, ObjectReference,
-    Problem, TextSource, Webhook,
-};
+use crate::api::{AppEventType, AppEventTypeSpec, FieldPath, ObjectReference, Problem, TextSource};
 use crate::configuration::{
     EventTypeEntry, KeyEntry, Registrations, RouteEntry, VariantEntry, WebhookFields,
 };
@@ -456,71 +454,5 @@ fn app_field(fields: &Fields, name: &str) -> Result<crate::configuration::Sensit
         Some(Value::String(_)) => Err(missing(format!("field {name} of spec.app is empty"))),
         Some(_) => Err(missing(format!("field {name} of spec.app is no text"))),
         None => Err(missing(format!("spec.app has no field {name}"))),
-    }
-}
-
-/// Every key source of a webhook with its field path.
-fn key_sources(webhook: &Webhook) -> Vec<(FieldPath, &KeySource)> {
-    let mut sources = Vec::new();
-    let path = FieldPath::from("spec.webhook");
-    entries(
-        &path.field("authentication"),
-        &webhook.authentication,
-        &mut sources,
-    );
-    for (index, handshake) in webhook.handshakes.iter().enumerate() {
-        let path = path
-            .field("handshakes")
-            .index(index)
-            .field("authentication");
-        entries(
-            &path,
-            handshake.authentication.as_deref().unwrap_or_default(),
-            &mut sources,
-        );
-    }
-    sources
-}
-
-fn entries<'a>(
-    path: &FieldPath,
-    entries: &'a [AuthenticationEntry],
-    sources: &mut Vec<(FieldPath, &'a KeySource)>,
-) {
-    for (index, entry) in entries.iter().enumerate() {
-        let AuthenticationEntry {
-            hmac,
-            digest,
-            token,
-            basic,
-            standard_webhooks,
-            jwt,
-            none: _,
-            require: _,
-        } = entry;
-        let lists = [
-            ("hmac", "keys", hmac.as_ref().map(|method| &method.keys)),
-            ("digest", "keys", digest.as_ref().map(|method| &method.keys)),
-            ("token", "keys", token.as_ref().map(|method| &method.keys)),
-            (
-                "basic",
-                "passwords",
-                basic.as_ref().map(|method| &method.passwords),
-            ),
-            (
-                "standardWebhooks",
-                "keys",
-                standard_webhooks.as_ref().map(|method| &method.keys),
-            ),
-            ("jwt", "keys", jwt.as_ref().map(|method| &method.keys)),
-        ];
-        for (method, field, keys) in lists {
-            for (position, key) in keys.into_iter().flatten().enumerate() {
-                sources.push((
-                    path.index(index).field(method).field(field).index(position),
-                    key,
-                ));
-            }
-        }
     }
 }

@@ -33,17 +33,23 @@ pub(super) fn compile(
             name: &name,
             problems: Vec::new(),
             waiting: None,
+            missing: 0,
+            held: None,
         };
         let entry = draft.entry(&subscription.spec, types, customers);
         let Draft {
-            problems, waiting, ..
+            problems,
+            waiting,
+            missing,
+            ..
         } = draft;
         let selected = entry.as_ref().and_then(|entry| match &entry.customers {
             Customers::All => None,
             Customers::Only(customers) => Some(customers.len()),
         });
+        let errors = problems.iter().filter(|problem| problem.is_error()).count();
         if let Some(entry) = entry
-            && !problems.iter().any(Problem::is_error)
+            && errors == missing
         {
             entries.push(Arc::new(entry));
         }
@@ -70,6 +76,12 @@ struct Draft<'a> {
     object: ObjectReference,
     problems: Vec<Problem>,
     waiting: Option<Waiting>,
+    /// How many of the errors say that an object it refers to is not there. Such a subscription has
+    /// an entry all the same: without one it would count as deleted, and what is undelivered would
+    /// go although nobody deleted it.
+    missing: usize,
+    /// Why nothing is sent for now, although events are kept.
+    held: Option<String>,
 }
 
 impl Draft<'_> {
@@ -89,54 +101,57 @@ impl Draft<'_> {
     /// is known it may well exist elsewhere.
     fn missing(&mut self, path: &str, namespace: &str, waiting: Waiting) {
         if self.lookup.namespaces.contains(namespace) {
+            self.missing += 1;
+            self.held.get_or_insert_with(|| waiting.1.clone());
             self.error(path, waiting.1.clone());
             self.waiting.get_or_insert(waiting);
         } else {
-            self.wait(path, waiting);
+            self.hold(path, waiting);
         }
     }
 
-    /// The entry; `None` where events could not be kept for it either. What only sending needs and
-    /// is missing holds the subscription: its events are kept until it is there.
+    /// The entry; `None` where nothing says where to deliver to. What is missing, be it for sending
+    /// or an object that is referred to, holds the subscription: its events are kept until it is
+    /// there.
     fn entry(
         &mut self,
         spec: &EventSubscriptionSpec,
         types: &EventTypes,
         customers: &KnownCustomers<'_>,
     ) -> Option<SubscriptionEntry> {
-        let event_type = self.event_type(spec, types);
+        let (event_type, admitted) = self.event_type(spec, types);
         let selected = self.customers(spec, customers);
         self.filter(spec);
         let delivery = self.delivery(&spec.delivery);
-        let mut held = None;
-        let sink = self.sink(&spec.sink, &mut held);
+        let sink = self.sink(&spec.sink);
         let entry = SubscriptionEntry {
             name: self.name.clone(),
             uid: self.lookup.identity(Kind::EventSubscription, self.name).uid,
-            event_type: event_type?,
-            customers: selected?,
+            event_type,
+            customers: if admitted { selected } else { only([]) },
             filter: spec.filter.as_ref().map(ToString::to_string),
             sink: sink?,
             delivery,
             suspend: spec.suspend,
-            held,
+            held: self.held.take(),
         };
         Some(entry)
     }
 
+    /// The type's name, and whether events of it may be kept for this subscription from now on.
     fn event_type(
         &mut self,
         spec: &EventSubscriptionSpec,
         types: &EventTypes,
-    ) -> Option<ObjectName> {
+    ) -> (ObjectName, bool) {
         let reference = &spec.event_type_ref;
         let namespace = reference.namespace.as_ref().unwrap_or(&self.name.namespace);
         let name = ObjectName::new(namespace, &reference.name);
         let Some(event_type) = self.lookup.event_type(&name) else {
             if self.lookup.is_invalid(Kind::AppEventType, &name) {
                 let message = format!("AppEventType {name} cannot be used yet; see there");
-                self.wait("spec.eventTypeRef", (reason::EVENT_TYPE_NOT_READY, message));
-                return None;
+                self.hold("spec.eventTypeRef", (reason::EVENT_TYPE_NOT_READY, message));
+                return (name, true);
             }
             let message = format!("AppEventType {name} does not exist");
             self.missing(
@@ -144,7 +159,7 @@ impl Draft<'_> {
                 namespace,
                 (reason::EVENT_TYPE_NOT_FOUND, message),
             );
-            return None;
+            return (name, true);
         };
         let spec = &event_type.spec;
         let selector = spec
@@ -161,59 +176,56 @@ impl Draft<'_> {
                 "AppEventType {name} does not admit namespace {} (its allowedNamespaces)",
                 self.name.namespace
             );
-            self.wait("spec.eventTypeRef", (reason::NOT_ALLOWED, message));
-            return None;
+            self.hold("spec.eventTypeRef", (reason::NOT_ALLOWED, message));
+            return (name, false);
         }
         if types.entry(&name).is_none() {
             let message = format!("AppEventType {name} cannot be used yet; see there");
             self.waiting
                 .get_or_insert((reason::EVENT_TYPE_NOT_READY, message));
         }
-        Some(name)
+        (name, true)
     }
 
+    /// Whose events it gets: nobody's while the Customer that it names is not there.
     fn customers(
         &mut self,
         spec: &EventSubscriptionSpec,
         customers: &KnownCustomers<'_>,
-    ) -> Option<Customers> {
-        let namespace = &self.name.namespace;
+    ) -> Customers {
+        let namespace = self.name.namespace.as_str();
         if let Some(reference) = &spec.customer_ref {
             let name = ObjectName::new(namespace, &reference.name);
-            return match customers.key(&name) {
-                Some(key) => Some(only([key.clone()])),
-                None if self
-                    .lookup
-                    .resources
-                    .customers
-                    .iter()
-                    .any(|one| name_of(one) == name) =>
-                {
-                    let message = format!("another Customer has the id of Customer {name}");
-                    self.wait("spec.customerRef", (reason::CUSTOMER_TAKEN, message));
-                    None
-                }
-                None if self.lookup.is_invalid(Kind::Customer, &name) => {
-                    let message = format!("Customer {name} cannot be used yet; see there");
-                    self.wait("spec.customerRef", (reason::CUSTOMER_NOT_FOUND, message));
-                    None
-                }
-                None => {
-                    let message = format!("Customer {name} does not exist");
-                    let waiting = (reason::CUSTOMER_NOT_FOUND, message);
-                    self.missing("spec.customerRef", &namespace.clone(), waiting);
-                    None
-                }
-            };
+            if let Some(key) = customers.key(&name) {
+                return only([key.clone()]);
+            }
+            if self
+                .lookup
+                .resources
+                .customers
+                .iter()
+                .any(|one| name_of(one) == name)
+            {
+                let message = format!("another Customer has the id of Customer {name}");
+                self.hold("spec.customerRef", (reason::CUSTOMER_TAKEN, message));
+            } else if self.lookup.is_invalid(Kind::Customer, &name) {
+                let message = format!("Customer {name} cannot be used yet; see there");
+                self.hold("spec.customerRef", (reason::CUSTOMER_NOT_FOUND, message));
+            } else {
+                let message = format!("Customer {name} does not exist");
+                let waiting = (reason::CUSTOMER_NOT_FOUND, message);
+                self.missing("spec.customerRef", namespace, waiting);
+            }
+            return only([]);
         }
         let Some(selector) = &spec.customer_selector else {
-            return Some(Customers::All);
+            return Customers::All;
         };
         let selected = customers
             .labelled(namespace)
             .filter(|(_, labels)| selects(selector, labels))
             .map(|(key, _)| key.clone());
-        Some(only(selected))
+        only(selected)
     }
 
     fn filter(&mut self, spec: &EventSubscriptionSpec) {
@@ -255,7 +267,7 @@ impl Draft<'_> {
         settings
     }
 
-    fn sink(&mut self, spec: &api::Sink, held: &mut Option<String>) -> Option<Sink> {
+    fn sink(&mut self, spec: &api::Sink) -> Option<Sink> {
         let path = FieldPath::from("spec.sink");
         let (uri, service) = match (&spec.uri, &spec.service) {
             (Some(uri), _) => {
@@ -269,11 +281,7 @@ impl Draft<'_> {
                 let base = match (self.lookup.environment.service_url)(&name, service.port) {
                     Ok(base) => base,
                     Err(message) => {
-                        self.hold(
-                            held,
-                            path.field("service"),
-                            (reason::SERVICE_NOT_FOUND, message),
-                        );
+                        self.hold(path.field("service"), (reason::SERVICE_NOT_FOUND, message));
                         // Never called: the subscription is held.
                         format!(
                             "http://{}.{}.svc:{}",
@@ -291,7 +299,7 @@ impl Draft<'_> {
                 return None;
             }
         };
-        let headers = self.headers(spec, held);
+        let headers = self.headers(spec);
         let signing = spec.signing.as_ref().and_then(|signing| {
             let path = FieldPath::from("spec.sink.signing.secretKeyRef");
             match self
@@ -299,13 +307,13 @@ impl Draft<'_> {
                 .secret_key(&self.name.namespace, &signing.secret_key_ref)
             {
                 Err(waiting) => {
-                    self.hold(held, path, waiting);
+                    self.hold(path, waiting);
                     None
                 }
                 Ok(key) => match signing::decode_whsec(key.expose()) {
                     Ok(key) => Some(SigningKey(key)),
                     Err(error) => {
-                        self.hold(held, path, (reason::SECRET_INVALID, error.to_string()));
+                        self.hold(path, (reason::SECRET_INVALID, error.to_string()));
                         None
                     }
                 },
@@ -314,7 +322,7 @@ impl Draft<'_> {
         let tls = spec
             .tls
             .as_ref()
-            .map(|tls| self.tls(tls, held))
+            .map(|tls| self.tls(tls))
             .unwrap_or_default();
         let format = match spec.format() {
             api::SinkFormat::Binary => Format::Binary,
@@ -333,12 +341,12 @@ impl Draft<'_> {
     }
 
     /// Something that sending needs is missing: events are kept until it is there.
-    fn hold(&mut self, held: &mut Option<String>, path: impl Into<FieldPath>, waiting: Waiting) {
-        held.get_or_insert_with(|| waiting.1.clone());
+    fn hold(&mut self, path: impl Into<FieldPath>, waiting: Waiting) {
+        self.held.get_or_insert_with(|| waiting.1.clone());
         self.wait(path, waiting);
     }
 
-    fn headers(&mut self, spec: &api::Sink, held: &mut Option<String>) -> Vec<Header> {
+    fn headers(&mut self, spec: &api::Sink) -> Vec<Header> {
         let mut headers = Vec::new();
         for (name, source) in &spec.headers {
             let path = FieldPath::from("spec.sink.headers").field(name);
@@ -355,7 +363,7 @@ impl Draft<'_> {
                     {
                         Ok(value) => value,
                         Err(waiting) => {
-                            self.hold(held, path, waiting);
+                            self.hold(path, waiting);
                             continue;
                         }
                     }
@@ -369,7 +377,7 @@ impl Draft<'_> {
                 let message = "the value cannot stand in a header: it holds a line break or another control character";
                 match source.value {
                     Some(_) => self.error(path, message),
-                    None => self.hold(held, path, (reason::SECRET_INVALID, message.into())),
+                    None => self.hold(path, (reason::SECRET_INVALID, message.into())),
                 }
                 continue;
             }
@@ -381,7 +389,7 @@ impl Draft<'_> {
         headers
     }
 
-    fn tls(&mut self, spec: &api::SinkTls, held: &mut Option<String>) -> Tls {
+    fn tls(&mut self, spec: &api::SinkTls) -> Tls {
         let namespace = self.name.namespace.clone();
         let path = FieldPath::from("spec.sink.tls");
         let mut tls = Tls::default();
@@ -399,7 +407,7 @@ impl Draft<'_> {
             };
             match bundle {
                 Ok(bundle) => tls.ca_bundle = Some(bundle),
-                Err(waiting) => self.hold(held, path.field("caBundleFrom"), waiting),
+                Err(waiting) => self.hold(path.field("caBundleFrom"), waiting),
             }
         }
         if let Some(source) = &spec.client_certificate_from {
@@ -415,7 +423,7 @@ impl Draft<'_> {
                     tls.client_certificate = Some(ClientCertificate { certificate, key });
                 }
                 (Err(waiting), _) | (_, Err(waiting)) => {
-                    self.hold(held, path.field("clientCertificateFrom"), waiting);
+                    self.hold(path.field("clientCertificateFrom"), waiting);
                 }
             }
         }

@@ -371,3 +371,6 @@ fn listed<'m>(of: impl Iterator<Item = (&'m ObjectName, &'m str)>, count: usize)
     }
     text.join("; ")
 }
+
+#[cfg(test)]
+mod tests;

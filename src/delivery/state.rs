@@ -12,6 +12,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use redb::{Database, DatabaseError, ReadableDatabase, ReadableTable, TableDefinition};
 use serde::de::DeserializeOwned;
@@ -142,10 +143,15 @@ impl BatchError {
 }
 
 /// The open file.
-#[derive(Debug)]
 pub(super) struct State {
-    database: Database,
+    /// Closed after a write that failed: the library takes no more from then on, although a disk
+    /// that was full need not stay so.
+    database: Mutex<Option<Database>>,
+    /// Opens the same file once more; it must not begin a new one.
+    reopen: Box<Reopen>,
 }
+
+type Reopen = dyn Fn() -> Result<Database, DatabaseError> + Send + Sync;
 
 impl State {
     /// Opens the file and reads all of it. A file that cannot be understood, or that knows of
@@ -202,166 +208,190 @@ impl State {
                 }
                 error => Fault::Damaged(error.to_string()),
             })?;
-            let state = Self { database };
-            let memory = state
-                .read()
-                .map_err(|error| Fault::Damaged(error.to_string()))?;
+            let memory = read(&database).map_err(|error| Fault::Damaged(error.to_string()))?;
             if memory.routed > watermark {
                 return Err(Fault::Damaged(format!(
                     "it knows of event {}, but the log ends with {watermark}",
                     memory.routed
                 )));
             }
-            Ok((state, memory))
+            Ok((database, memory))
         });
-        opened.unwrap_or_else(|_| Err(Fault::Damaged("the database library gave up on it".into())))
+        let (database, memory) = opened
+            .unwrap_or_else(|_| Err(Fault::Damaged("the database library gave up on it".into())))?;
+        let path = path.to_owned();
+        let state = Self::with(database, Box::new(move || Database::open(&path)));
+        Ok((state, memory))
     }
 
-    fn read(&self) -> Result<Memory, BatchError> {
-        self.read_tables().map_err(|fault| match fault {
-            ReadFault::Database(error) => BatchError::of("read")(*error),
-            ReadFault::Content(detail) => BatchError::damaged(detail),
-        })
+    fn with(database: Database, reopen: Box<Reopen>) -> Self {
+        Self {
+            database: Mutex::new(Some(database)),
+            reopen,
+        }
     }
 
-    fn read_tables(&self) -> Result<Memory, ReadFault> {
-        let reading = self.database.begin_read()?;
-        let numbers = match reading.open_table(NUMBERS) {
-            Ok(table) => table,
-            Err(redb::TableError::TableDoesNotExist(_)) => return Ok(Memory::default()),
-            Err(error) => return Err(error.into()),
-        };
-        let version = numbers.get(VERSION_KEY)?.map(|number| number.value());
-        if version != Some(VERSION) {
-            return Err(ReadFault::Content(format!(
-                "it has version {version:?}, this program reads {VERSION}"
-            )));
-        }
-        let mut memory = Memory {
-            known: true,
-            routed: numbers.get(ROUTED)?.map_or(0, |number| number.value()),
-            next: numbers.get(NEXT)?.map_or(0, |number| number.value()) as Number,
-            ..Memory::default()
-        };
-        for row in reading.open_table(SUBSCRIPTIONS)?.iter()? {
-            let (number, bytes) = row?;
-            let remembered = Remembered {
-                registration: plain(bytes.value())?,
-                undelivered: Positions::default(),
-                retries: HashMap::new(),
-            };
-            memory.subscriptions.insert(number.value(), remembered);
-        }
-        let mut chunks: BTreeMap<Number, BTreeMap<u64, Vec<u8>>> = BTreeMap::new();
-        for row in reading.open_table(UNDELIVERED)?.iter()? {
-            let (key, bytes) = row?;
-            let (number, chunk) = key.value();
-            if positions::decode(chunk, bytes.value()).is_none() {
-                return Err(ReadFault::Content(format!("chunk {chunk} is damaged")));
-            }
-            chunks
-                .entry(number)
-                .or_default()
-                .insert(chunk, bytes.value().to_vec());
-        }
-        for (number, chunks) in chunks {
-            if let Some(remembered) = memory.subscriptions.get_mut(&number) {
-                remembered.undelivered = Positions::new(chunks);
-            }
-        }
-        for row in reading.open_table(RETRIES)?.iter()? {
-            let (key, bytes) = row?;
-            let (number, sequence) = key.value();
-            if let Some(remembered) = memory.subscriptions.get_mut(&number) {
-                remembered.retries.insert(sequence, plain(bytes.value())?);
-            }
-        }
-        for row in reading.open_table(REPLAYS)?.iter()? {
-            let (number, bytes) = row?;
-            memory.replays.insert(number.value(), plain(bytes.value())?);
-        }
-        Ok(memory)
-    }
-
-    /// Writes one batch and syncs it. Blocking.
+    /// Writes one batch and syncs it. Blocking. After a failure the same batch may be given again.
     pub fn write(&self, batch: &Batch) -> Result<(), BatchError> {
+        let mut database = self.database.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut open = database.take();
         // As in `open`: damage that shows only now must not end the thread that writes.
-        std::panic::catch_unwind(AssertUnwindSafe(|| self.write_tables(batch)))
-            .map_err(|_| BatchError {
+        let written = std::panic::catch_unwind(AssertUnwindSafe(|| {
+            let open = match &mut open {
+                Some(open) => open,
+                closed => closed.insert((self.reopen)().map_err(boxed)?),
+            };
+            write_tables(open, batch)
+        }));
+        let failed = match written {
+            Ok(Ok(())) => {
+                *database = open;
+                return Ok(());
+            }
+            Ok(Err(error)) => BatchError::of("write")(*error),
+            Err(_) => BatchError {
                 what: "write",
                 detail: "the database library gave up on it".into(),
-            })?
-            .map_err(|error| BatchError::of("write")(*error))
+            },
+        };
+        let _ = std::panic::catch_unwind(AssertUnwindSafe(|| drop(open)));
+        Err(failed)
     }
+}
 
-    fn write_tables(&self, batch: &Batch) -> Result<(), Box<redb::Error>> {
-        let Batch {
-            routed,
-            registered,
-            forgotten,
-            queues,
-            replays,
-        } = batch;
-        let writing = self.database.begin_write().map_err(boxed)?;
-        {
-            let mut numbers = writing.open_table(NUMBERS).map_err(boxed)?;
-            let mut subscriptions = writing.open_table(SUBSCRIPTIONS).map_err(boxed)?;
-            let mut undelivered = writing.open_table(UNDELIVERED).map_err(boxed)?;
-            let mut retries = writing.open_table(RETRIES).map_err(boxed)?;
-            let mut stored_replays = writing.open_table(REPLAYS).map_err(boxed)?;
-            numbers.insert(VERSION_KEY, VERSION).map_err(boxed)?;
-            if let Some(routed) = routed {
-                numbers.insert(ROUTED, routed).map_err(boxed)?;
-            }
-            for (number, changes) in queues {
-                let Changes {
-                    chunks,
-                    retries: changed,
-                } = changes;
-                for (chunk, bytes) in chunks {
-                    match bytes {
-                        Some(bytes) => undelivered
-                            .insert((*number, *chunk), bytes.as_slice())
-                            .map_err(boxed)?,
-                        None => undelivered.remove((*number, *chunk)).map_err(boxed)?,
-                    };
-                }
-                for (sequence, retry) in changed {
-                    match retry {
-                        Some(retry) => retries
-                            .insert((*number, *sequence), bytes_of(retry).as_slice())
-                            .map_err(boxed)?,
-                        None => retries.remove((*number, *sequence)).map_err(boxed)?,
-                    };
-                }
-            }
-            for number in forgotten {
-                subscriptions.remove(number).map_err(boxed)?;
-                let all = (*number, 0)..=(*number, u64::MAX);
-                undelivered
-                    .retain_in(all.clone(), |_, _| false)
-                    .map_err(boxed)?;
-                retries.retain_in(all, |_, _| false).map_err(boxed)?;
-            }
-            for (number, registration) in registered {
-                numbers
-                    .insert(NEXT, u64::from(*number) + 1)
-                    .map_err(boxed)?;
-                subscriptions
-                    .insert(number, bytes_of(registration).as_slice())
-                    .map_err(boxed)?;
-            }
-            for (number, replay) in replays {
-                match replay {
-                    Some(replay) => stored_replays
-                        .insert(number, bytes_of(replay).as_slice())
+fn read(database: &Database) -> Result<Memory, BatchError> {
+    read_tables(database).map_err(|fault| match fault {
+        ReadFault::Database(error) => BatchError::of("read")(*error),
+        ReadFault::Content(detail) => BatchError::damaged(detail),
+    })
+}
+
+fn read_tables(database: &Database) -> Result<Memory, ReadFault> {
+    let reading = database.begin_read()?;
+    let numbers = match reading.open_table(NUMBERS) {
+        Ok(table) => table,
+        Err(redb::TableError::TableDoesNotExist(_)) => return Ok(Memory::default()),
+        Err(error) => return Err(error.into()),
+    };
+    let version = numbers.get(VERSION_KEY)?.map(|number| number.value());
+    if version != Some(VERSION) {
+        return Err(ReadFault::Content(format!(
+            "it has version {version:?}, this program reads {VERSION}"
+        )));
+    }
+    let mut memory = Memory {
+        known: true,
+        routed: numbers.get(ROUTED)?.map_or(0, |number| number.value()),
+        next: numbers.get(NEXT)?.map_or(0, |number| number.value()) as Number,
+        ..Memory::default()
+    };
+    for row in reading.open_table(SUBSCRIPTIONS)?.iter()? {
+        let (number, bytes) = row?;
+        let remembered = Remembered {
+            registration: plain(bytes.value())?,
+            undelivered: Positions::default(),
+            retries: HashMap::new(),
+        };
+        memory.subscriptions.insert(number.value(), remembered);
+    }
+    let mut chunks: BTreeMap<Number, BTreeMap<u64, Vec<u8>>> = BTreeMap::new();
+    for row in reading.open_table(UNDELIVERED)?.iter()? {
+        let (key, bytes) = row?;
+        let (number, chunk) = key.value();
+        if positions::decode(chunk, bytes.value()).is_none() {
+            return Err(ReadFault::Content(format!("chunk {chunk} is damaged")));
+        }
+        chunks
+            .entry(number)
+            .or_default()
+            .insert(chunk, bytes.value().to_vec());
+    }
+    for (number, chunks) in chunks {
+        if let Some(remembered) = memory.subscriptions.get_mut(&number) {
+            remembered.undelivered = Positions::new(chunks);
+        }
+    }
+    for row in reading.open_table(RETRIES)?.iter()? {
+        let (key, bytes) = row?;
+        let (number, sequence) = key.value();
+        if let Some(remembered) = memory.subscriptions.get_mut(&number) {
+            remembered.retries.insert(sequence, plain(bytes.value())?);
+        }
+    }
+    for row in reading.open_table(REPLAYS)?.iter()? {
+        let (number, bytes) = row?;
+        memory.replays.insert(number.value(), plain(bytes.value())?);
+    }
+    Ok(memory)
+}
+
+fn write_tables(database: &Database, batch: &Batch) -> Result<(), Box<redb::Error>> {
+    let Batch {
+        routed,
+        registered,
+        forgotten,
+        queues,
+        replays,
+    } = batch;
+    let writing = database.begin_write().map_err(boxed)?;
+    {
+        let mut numbers = writing.open_table(NUMBERS).map_err(boxed)?;
+        let mut subscriptions = writing.open_table(SUBSCRIPTIONS).map_err(boxed)?;
+        let mut undelivered = writing.open_table(UNDELIVERED).map_err(boxed)?;
+        let mut retries = writing.open_table(RETRIES).map_err(boxed)?;
+        let mut stored_replays = writing.open_table(REPLAYS).map_err(boxed)?;
+        numbers.insert(VERSION_KEY, VERSION).map_err(boxed)?;
+        if let Some(routed) = routed {
+            numbers.insert(ROUTED, routed).map_err(boxed)?;
+        }
+        for (number, changes) in queues {
+            let Changes {
+                chunks,
+                retries: changed,
+            } = changes;
+            for (chunk, bytes) in chunks {
+                match bytes {
+                    Some(bytes) => undelivered
+                        .insert((*number, *chunk), bytes.as_slice())
                         .map_err(boxed)?,
-                    None => stored_replays.remove(number).map_err(boxed)?,
+                    None => undelivered.remove((*number, *chunk)).map_err(boxed)?,
+                };
+            }
+            for (sequence, retry) in changed {
+                match retry {
+                    Some(retry) => retries
+                        .insert((*number, *sequence), bytes_of(retry).as_slice())
+                        .map_err(boxed)?,
+                    None => retries.remove((*number, *sequence)).map_err(boxed)?,
                 };
             }
         }
-        writing.commit().map_err(boxed)
+        for number in forgotten {
+            subscriptions.remove(number).map_err(boxed)?;
+            let all = (*number, 0)..=(*number, u64::MAX);
+            undelivered
+                .retain_in(all.clone(), |_, _| false)
+                .map_err(boxed)?;
+            retries.retain_in(all, |_, _| false).map_err(boxed)?;
+        }
+        for (number, registration) in registered {
+            numbers
+                .insert(NEXT, u64::from(*number) + 1)
+                .map_err(boxed)?;
+            subscriptions
+                .insert(number, bytes_of(registration).as_slice())
+                .map_err(boxed)?;
+        }
+        for (number, replay) in replays {
+            match replay {
+                Some(replay) => stored_replays
+                    .insert(number, bytes_of(replay).as_slice())
+                    .map_err(boxed)?,
+                None => stored_replays.remove(number).map_err(boxed)?,
+            };
+        }
     }
+    writing.commit().map_err(boxed)
 }
 
 fn boxed(error: impl Into<redb::Error>) -> Box<redb::Error> {

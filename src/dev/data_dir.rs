@@ -107,16 +107,6 @@ impl DataDir {
         self.root.join("secrets").join("upstream")
     }
 
-    /// Whether there is a record of an upstream subscription.
-    ///
-    /// # Errors
-    /// When the folder cannot be read.
-    pub fn has_records(&self) -> Result<bool, DataDirError> {
-        let folder = self.records();
-        let mut entries = fs::read_dir(&folder).map_err(failed("read", &folder))?;
-        Ok(entries.next().is_some())
-    }
-
     /// The folder of UpstreamSubscriptions for people.
     pub fn objects(&self) -> PathBuf {
         self.root.join("upstream-subscriptions")
@@ -196,15 +186,6 @@ mod tests {
         let _first = DataDir::open(folder.path()).unwrap();
         let error = DataDir::open(folder.path()).unwrap_err();
         assert!(error.to_string().contains("--data-dir"), "{error}");
-    }
-
-    #[test]
-    fn records_are_noticed() {
-        let folder = tempfile::tempdir().unwrap();
-        let data = DataDir::open(folder.path()).unwrap();
-        assert!(!data.has_records().unwrap());
-        replace(&data.records(), "one.json", b"{}").unwrap();
-        assert!(data.has_records().unwrap());
     }
 
     #[test]

@@ -90,11 +90,10 @@ impl Session {
             let key = verdict.kind.reference(&verdict.name);
             if verdict.state != State::Invalid {
                 self.memory.judged_good(&key);
-            } else if self
-                .memory
-                .get(&key)
-                .is_some_and(|known| known.last_good.is_some())
-            {
+            } else if self.memory.get(&key).is_some_and(|known| {
+                // Where it is the present form, too, what it refers to has gone.
+                (known.last_good.as_ref()).is_some_and(|good| *good != known.object)
+            }) {
                 served_as_before.insert(key);
             }
         }

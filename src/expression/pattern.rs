@@ -17,9 +17,10 @@ const SIZE_LIMIT: usize = 256 * 1024;
 const LIGHT_SIZE: usize = 1024;
 
 /// Above it a text can make the engine follow the pattern state by state. The
-/// worst found then cost about 80 ns a byte and [`LIGHT_SIZE`], which is this
-/// many times what other functions may cost.
-const HEAVY_WEIGHT: usize = 8;
+/// worst found then cost about 80 ns a byte and [`LIGHT_SIZE`] on a quiet
+/// machine and up to 200 ns on a busy one, which is this many times what other
+/// functions may cost.
+const HEAVY_WEIGHT: usize = 16;
 
 /// A compiled pattern.
 #[derive(Debug)]

@@ -1,6 +1,6 @@
 //! Every bound of the gateway in one place, so that none is forgotten and tests can shorten them.
 //!
-//! The defaults are DESIGN's. What a platform team may change is in the EventGateway and not here:
+//! The defaults suit a pod that faces the internet. What a platform team may change is in the EventGateway and not here:
 //! `limits.connections` and `limits.requestsPerSecond` arrive with the configuration.
 
 use std::time::Duration;

@@ -63,7 +63,7 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// Registers everything, under the names that the documentation has.
+    /// Registers everything; the names stand below the prefix of the registry.
     pub fn register(
         registry: &mut Registry,
         connections: &Arc<Places>,
@@ -81,39 +81,39 @@ impl Metrics {
             suppressed: Counter::default(),
         };
         registry.register(
-            "tidegate_requests",
+            "requests",
             "Requests by what became of them",
             metrics.requests.clone(),
         );
         registry.register(
-            "tidegate_events",
+            "events",
             "Events of accepted requests by what became of them",
             metrics.events.clone(),
         );
         registry.register_with_unit(
-            "tidegate_request_duration",
+            "request_duration",
             "From the end of a request's headers to its answer",
             Unit::Seconds,
             metrics.duration.clone(),
         );
         registry.register_with_unit(
-            "tidegate_request_body",
+            "request_body",
             "Bytes of bodies as sent",
             Unit::Bytes,
             metrics.received.clone(),
         );
         registry.register(
-            "tidegate_requests_in_flight",
+            "requests_in_flight",
             "Requests that are being answered",
             metrics.in_flight.clone(),
         );
         registry.register(
-            "tidegate_connections_refused",
+            "connections_refused",
             "Connections refused because all places, or those of one client, were taken",
             metrics.refused_connections.clone(),
         );
         registry.register(
-            "tidegate_log_lines_suppressed",
+            "log_lines_suppressed",
             "Log lines about refused requests that were left out because there were too many",
             metrics.suppressed.clone(),
         );
@@ -205,19 +205,19 @@ impl Collector for Observed {
             gauge.encode(encoder.encode_descriptor(name, help, unit, gauge.metric_type())?)
         };
         gauge(
-            "tidegate_connections",
+            "connections",
             "Connections that are open",
             None,
             self.connections.taken(),
         )?;
         gauge(
-            "tidegate_body_memory",
+            "body_memory",
             "Bytes of bodies in memory",
             Some(&Unit::Bytes),
             self.memory.used(),
         )?;
         gauge(
-            "tidegate_deduplication_keys",
+            "deduplication_keys",
             "Keys that the deduplication index remembers",
             None,
             self.deduplication.keys(),
@@ -225,7 +225,7 @@ impl Collector for Observed {
         // Absent while every key could stay for its whole window.
         if let Some(window) = self.deduplication.shortened_to() {
             gauge(
-                "tidegate_deduplication_window",
+                "deduplication_window",
                 "The shortest window that the room for keys has left since the start",
                 Some(&Unit::Seconds),
                 window as usize,

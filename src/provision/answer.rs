@@ -3,6 +3,8 @@
 //! Expressions read it; where they fail on an answer that says success, nothing is known for sure,
 //! and the outcome says so. What follows from an outcome is `plan`'s.
 
+mod shown;
+
 use std::fmt;
 use std::time::Duration;
 
@@ -13,14 +15,15 @@ use serde_json::Value as Json;
 use url::Url;
 
 use super::known::Known;
-use super::mask::{MASK, Masker, SHOWN_BYTES, cut};
 use super::program::{Lookup, Program, Reading};
-use super::render::{SHOWN_HEADERS, budget, known_secrets};
-use super::variables::{Parsed, Purpose, Values, whole_seconds};
+use super::render::budget;
+use super::variables::{Parsed, Purpose, Values};
 use super::{Findings, Inputs, Outcome, RequestKind};
 use crate::api::ReceivedResponse;
 use crate::configuration::Sensitive;
 use crate::expression::{EvaluationError, Expression, Value};
+
+use shown::{Declared, shown};
 
 /// How long an access token is used whose request says nothing about it.
 const DEFAULT_TOKEN_LIFETIME: Duration = Duration::from_secs(5 * 60);
@@ -180,14 +183,6 @@ fn undeclared() -> Outcome {
         error: "the type does not say any more what this answer means".to_owned(),
         retry_after: None,
     }
-}
-
-/// What an answer declares as secret.
-#[derive(Default)]
-struct Declared {
-    secrets: Vec<Sensitive>,
-    /// Whether something should be there that was not found: then it may be anywhere.
-    missed: bool,
 }
 
 struct Reader<'a> {
@@ -457,46 +452,5 @@ fn parse(answer: &Answer) -> Parsed {
         status: answer.status,
         headers,
         body,
-    }
-}
-
-/// How the answer is shown.
-fn shown(
-    inputs: &Inputs,
-    known: &Known<'_>,
-    access_token: Option<&Sensitive>,
-    answer: &Answer,
-    declared: &Declared,
-    now: Timestamp,
-) -> ReceivedResponse {
-    let secrets = known_secrets(inputs, Some(known), access_token);
-    let found = declared.secrets.iter().map(Sensitive::expose);
-    let masker = Masker::new(secrets.into_iter().chain(found));
-    let mut headers = std::collections::BTreeMap::new();
-    let mut left = SHOWN_BYTES;
-    // A secret is in it, and nothing says where.
-    let hidden = declared.missed && (200..300).contains(&answer.status);
-    for (name, value) in &answer.headers {
-        if hidden || headers.len() == SHOWN_HEADERS {
-            break;
-        }
-        let value = String::from_utf8_lossy(value.as_bytes());
-        let value = cut(masker.header(name.as_str(), &value));
-        let size = name.as_str().len() + value.len();
-        if let Some(rest) = left.checked_sub(size) {
-            left = rest;
-            headers.insert(name.to_string(), value);
-        }
-    }
-    let body = match (answer.body.is_empty(), hidden) {
-        (true, _) => None,
-        (false, true) => Some(MASK.to_owned()),
-        (false, false) => Some(cut(masker.body(&answer.body))),
-    };
-    ReceivedResponse {
-        status: answer.status,
-        headers,
-        body,
-        received_at: whole_seconds(now).to_string(),
     }
 }

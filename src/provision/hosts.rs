@@ -43,7 +43,11 @@ impl Hosts {
         };
         let parsed = Host::parse(name).map_err(|_| NO_HOST)?;
         let written = parsed.to_string();
-        if name.is_empty() || name.contains('*') || name.ends_with('.') {
+        let is_usual = |byte: u8| {
+            // Brackets and colons are those of IPv6; what is not ASCII is an international name.
+            byte.is_ascii_alphanumeric() || b"-._[]:".contains(&byte) || byte >= 0x80
+        };
+        if !name.bytes().all(is_usual) || name.ends_with('.') {
             return Err(NO_HOST);
         }
         if below {

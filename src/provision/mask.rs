@@ -11,7 +11,7 @@ use std::sync::LazyLock;
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
-use regex::{Captures, Regex};
+use regex::Regex;
 use serde_json::Value;
 
 /// What stands for something sensitive.
@@ -136,23 +136,34 @@ impl Masker {
     /// A text that is no JSON, without the values that are named like secrets: those of forms, of
     /// headers, of XML, of JSON that was cut off.
     fn named(&self, text: &str) -> String {
-        let masked = NAMED.replace_all(text, |found: &Captures<'_>| {
-            match is_named_like_a_secret(&found["name"]) {
-                true => format!("{}{}{MASK}", &found["name"], &found["sign"]),
-                false => found[0].to_owned(),
+        let text = SCHEME.replace_all(text, format!("${{scheme}} {MASK}"));
+        let mut masked = String::with_capacity(text.len());
+        let mut at = 0;
+        while let Some(found) = NAME.captures_at(&text, at) {
+            let end = found.get(0).map_or(text.len(), |whole| whole.end());
+            masked.push_str(&text[at..end]);
+            at = end;
+            if is_named_like_a_secret(&found["name"]) {
+                let value = text[at..].find(ends_a_value).unwrap_or(text.len() - at);
+                if value > 0 {
+                    masked.push_str(MASK);
+                }
+                at += value;
             }
-        });
-        SCHEME
-            .replace_all(&masked, format!("${{scheme}} {MASK}"))
-            .into_owned()
+        }
+        masked.push_str(&text[at..]);
+        masked
     }
 }
 
-/// A name, what makes it one, and its value. Neither overlaps another, so one pass finds all.
-static NAMED: LazyLock<Regex> = LazyLock::new(|| {
-    pattern(
-        r#"(?P<name>[A-Za-z0-9_.\[\]-]+)(?P<sign>\\?["']?\s*(?:[=:]|%3[Dd]|>)\s*\\?["']?)[^\s"'&<>,;}\\]+"#,
-    )
+/// Whether a value that is not written in JSON ends before this character.
+fn ends_a_value(c: char) -> bool {
+    c.is_whitespace() || matches!(c, '"' | '\'' | '&' | '<' | ',' | ';' | '}' | '\\')
+}
+
+/// A name, and what makes it one.
+static NAME: LazyLock<Regex> = LazyLock::new(|| {
+    pattern(r#"(?P<name>[A-Za-z0-9_.\[\]-]+)\\?["']?\s*(?:[=:]|%3[Dd]|>)\s*\\?["']?"#)
 });
 
 /// Credentials behind the name of their scheme.

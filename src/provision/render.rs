@@ -310,9 +310,10 @@ fn sent_headers(
         let text = template
             .render_text(values, &mut budget())
             .map_err(|error| failed(place, &field, error))?;
-        let mut value = HeaderValue::from_str(&text).map_err(|_| RenderError::Header {
-            field: format!("{place}.{field}"),
-        })?;
+        let mut value =
+            HeaderValue::from_bytes(text.as_bytes()).map_err(|_| RenderError::Header {
+                field: format!("{place}.{field}"),
+            })?;
         // Whoever logs headers sees nothing of any that a value is in.
         value.set_sensitive(template.as_literal().is_none());
         headers.insert(name.clone(), value);

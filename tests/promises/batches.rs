@@ -51,7 +51,7 @@ enum Fate {
     Rejected(Vec<&'static str>),
 }
 
-/// The rules, written down once more and independently: DESIGN's table of answers.
+/// The rules, written down once more and independently of the code.
 fn fate(shape: Shape, on_invalid: &str, on_unknown: &str) -> Fate {
     let invalid = matches!(shape, Shape::Invalid | Shape::InvalidAndUnknown);
     let unknown = matches!(shape, Shape::Unknown | Shape::InvalidAndUnknown);

@@ -193,6 +193,71 @@ async fn a_checkout_of_another_branch_loses_nothing_while_it_is_under_way() {
     assert!(survived);
 }
 
+/// A subscription outlives what it refers to: nobody deleted it, so nothing of it may be dropped.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_type_that_is_deleted_and_comes_back_loses_nothing_of_its_subscriptions() {
+    let survived = survives(async |dev: &mut Dev, _: &str| {
+        let file = dev.manifests.join("manifests.yaml");
+        std::fs::remove_file(&file).unwrap();
+        eventually("it is deleted", async || {
+            dev.output().contains("AppEventType default/notes: deleted")
+        })
+        .await;
+        dev.kill();
+        dev.run().await;
+        std::fs::write(&file, TYPE).unwrap();
+    })
+    .await;
+    assert!(survived);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_customer_who_is_deleted_and_comes_back_loses_nothing_that_waits_for_delivery() {
+    let sink = Sink::start().await;
+    sink.answer("/reader", Answer::Status(StatusCode::SERVICE_UNAVAILABLE));
+    let customer = "path: notes, customer: '\"acme\"'";
+    let text = TYPE.replace("path: notes", customer)
+        + "---"
+        + &subscription(&sink).replace(
+            "eventTypeRef: {name: notes}",
+            "eventTypeRef: {name: notes}\n  customerRef: {name: acme}",
+        );
+    let mut dev = Dev::start(&text).await;
+    let acme =
+        "apiVersion: tidegate.dev/v1alpha1\nkind: Customer\nmetadata: {name: acme}\nspec: {}\n";
+    dev.edit("customer.yaml", acme);
+    eventually("the subscription is live", async || {
+        dev.output().contains("default/reader: ready")
+    })
+    .await;
+    assert_eq!(send(&dev, "waiting").await, StatusCode::ACCEPTED);
+    eventually("delivery was tried", async || sink.count() > 0).await;
+
+    std::fs::remove_file(dev.manifests.join("customer.yaml")).unwrap();
+    eventually("the customer is deleted", async || {
+        dev.output().contains("Customer default/acme: deleted")
+    })
+    .await;
+    // Nobody's events are for the subscription now, and it does not try the one that it has.
+    assert_eq!(send(&dev, "meanwhile").await, StatusCode::ACCEPTED);
+    let statuses = dev.admin("/v1/subscriptions").await;
+    assert_eq!(statuses["items"][0]["undelivered"], 1, "{statuses}");
+    assert_eq!(statuses["items"][0]["delivering"]["reason"], "Held");
+    dev.kill();
+    dev.run().await;
+
+    sink.answer("/reader", Answer::Status(StatusCode::NO_CONTENT));
+    dev.edit("customer.yaml", acme);
+    eventually("it arrives", async || {
+        let deliveries = sink.deliveries();
+        deliveries
+            .iter()
+            .any(|one| one.id() == "waiting" && one.status.is_success())
+    })
+    .await;
+    assert!(sink.deliveries().iter().all(|one| one.id() == "waiting"));
+}
+
 /// The counterpart: without it the tests above would pass if nothing were ever deleted.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_subscription_that_has_surely_gone_loses_its_undelivered_events() {

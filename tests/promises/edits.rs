@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use axum::http::StatusCode;
@@ -15,7 +15,8 @@ use crate::support::sink::Sink;
 const EDITS: usize = 1_000;
 
 /// Every part of the type says which edit it is of: the type and two extensions that its events
-/// get, and a header of the answer.
+/// get, and a header of the answer. Events have the ids that their requests give them, so that an
+/// answer can be compared with what was stored.
 fn manifests(sink: &Sink, edit: usize) -> String {
     format!(
         r#"
@@ -27,6 +28,7 @@ spec:
   webhook:
     authentication: [{{token: {{keys: [{{secretKeyRef: {{name: app, key: token}}}}]}}}}]
     events:
+      id: item.id
       type: '"edit-{edit}"'
       extensions: {{one: '"edit-{edit}"', two: '"edit-" + "{edit}"'}}
     respond: {{headers: {{X-Edit: "edit-{edit}"}}}}
@@ -46,12 +48,20 @@ spec: {{eventTypeRef: {{name: edited}}, sink: {{uri: "{}"}}}}
     )
 }
 
-fn request(dev: &Dev) -> reqwest::RequestBuilder {
-    dev.client
+/// Sends an event of this id; the status, and the edit that the answer says it is of.
+async fn send(dev: &Dev, id: &str) -> (StatusCode, String) {
+    let answer = dev
+        .client
         .post(dev.url("/default/edited"))
         .bearer_auth("edits-token")
         .header("content-type", "application/json")
-        .body("{}")
+        .body(format!(r#"{{"id": "{id}"}}"#))
+        .send()
+        .await
+        .unwrap();
+    let edit = answer.headers().get("x-edit");
+    let edit = edit.map_or_else(String::new, |edit| edit.to_str().unwrap().to_owned());
+    (answer.status(), edit)
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -59,19 +69,19 @@ async fn no_request_sees_a_mix_of_old_and_new_or_fails_because_of_an_edit() {
     let sink = Sink::start().await;
     let dev = Arc::new(Dev::start(&manifests(&sink, 0)).await);
     let stop = Arc::new(AtomicBool::new(false));
-    let accepted = Arc::new(AtomicUsize::new(0));
     let senders: Vec<_> = (0..8)
-        .map(|_| {
-            let (stop, accepted, dev) = (stop.clone(), accepted.clone(), dev.clone());
+        .map(|sender| {
+            let (stop, dev) = (stop.clone(), dev.clone());
             tokio::spawn(async move {
-                let mut answers: BTreeMap<StatusCode, usize> = BTreeMap::new();
+                let mut answered: BTreeMap<String, String> = BTreeMap::new();
                 while !stop.load(Ordering::Relaxed) {
-                    let answer = request(&dev).send().await.unwrap();
-                    *answers.entry(answer.status()).or_default() += 1;
-                    accepted.fetch_add(1, Ordering::Relaxed);
+                    let id = format!("{sender}-{}", answered.len());
+                    let (status, edit) = send(&dev, &id).await;
+                    assert_eq!(status, StatusCode::ACCEPTED, "after {edit}");
+                    answered.insert(id, edit);
                     tokio::time::sleep(Duration::from_millis(5)).await;
                 }
-                answers
+                answered
             })
         })
         .collect();
@@ -87,27 +97,21 @@ async fn no_request_sees_a_mix_of_old_and_new_or_fails_because_of_an_edit() {
     assert!(rate >= 20.0, "{rate} edits a second");
 
     let last = format!("edit-{EDITS}");
+    let mut answered: BTreeMap<String, String> = BTreeMap::new();
     eventually("the last edit is live", async || {
-        let answer = request(&dev).send().await.unwrap();
-        accepted.fetch_add(1, Ordering::Relaxed);
-        answer
-            .headers()
-            .get("x-edit")
-            .is_some_and(|edit| edit == last.as_str())
+        let id = format!("last-{}", answered.len());
+        let (status, edit) = send(&dev, &id).await;
+        assert_eq!(status, StatusCode::ACCEPTED);
+        answered.insert(id, edit.clone());
+        edit == last
     })
     .await;
     stop.store(true, Ordering::Relaxed);
     for sender in senders {
-        let answers = sender.await.unwrap();
-        assert_eq!(
-            answers.keys().collect::<Vec<_>>(),
-            [&StatusCode::ACCEPTED],
-            "{answers:?}"
-        );
+        answered.append(&mut sender.await.unwrap());
     }
-    let accepted = accepted.load(Ordering::Relaxed);
     eventually("every event is delivered", async || {
-        sink.count() >= accepted
+        sink.count() >= answered.len()
     })
     .await;
     let mut seen = BTreeSet::new();
@@ -115,6 +119,7 @@ async fn no_request_sees_a_mix_of_old_and_new_or_fails_because_of_an_edit() {
         let edit = delivery.header("ce-type");
         assert_eq!(delivery.header("ce-one"), edit);
         assert_eq!(delivery.header("ce-two"), edit);
+        assert_eq!(answered[delivery.id()], edit, "what the answer said");
         seen.insert(edit.to_owned());
     }
     assert!(

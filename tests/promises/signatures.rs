@@ -1,8 +1,14 @@
-//! Requests that real apps signed pass, and the same with anything in them changed do not.
+//! Requests that real apps signed pass, and the same with anything in them changed do not: judged
+//! as they are, and sent to the real process.
 
+use std::collections::BTreeMap;
+
+use axum::http::StatusCode;
 use jiff::Timestamp;
+use serde_json::json;
 use tidegate::webhook::{CustomerIndex, Receiver, Verdict};
 
+use crate::support::dev::Dev;
 use crate::support::signatures::Signed;
 
 fn verdict(signed: &Signed) -> Verdict {
@@ -69,4 +75,134 @@ fn a_signature_is_refused_under_a_missing_and_an_empty_key_and_it_is_our_fault()
             );
         }
     }
+}
+
+/// The types that verify these requests, each at `/default/` and its number, as JSON, which is YAML.
+fn manifests(all: &[Signed]) -> String {
+    let documents = all.iter().enumerate().flat_map(|(number, signed)| {
+        let name = format!("signed-{number}");
+        // Only the keys' Secret differs from what the scheme says.
+        let authentication = serde_json::to_string(&signed.authentication())
+            .unwrap()
+            .replace(r#""name":"app""#, &format!(r#""name":"{name}""#));
+        let authentication: serde_json::Value = serde_json::from_str(&authentication).unwrap();
+        [
+            json!({
+                "apiVersion": "v1",
+                "kind": "Secret",
+                "metadata": {"name": name},
+                "stringData": {"key": signed.key},
+            }),
+            json!({
+                "apiVersion": "tidegate.dev/v1alpha1",
+                "kind": "AppEventType",
+                "metadata": {"name": name},
+                "spec": {
+                    "schema": {},
+                    "webhook": {"authentication": authentication},
+                    "globalWebhook": {"path": number.to_string()},
+                },
+            }),
+        ]
+    });
+    let documents: Vec<String> = documents.map(|document| document.to_string()).collect();
+    documents.join("\n---\n")
+}
+
+async fn starts(all: &[Signed], public_url: &str) -> Dev {
+    let arguments = ["--public-url", public_url];
+    Dev::start_with(&manifests(all), &arguments).await
+}
+
+/// Sends a request to the type of this number and compares the answer with what it deserves.
+async fn check_over_http(dev: &Dev, number: usize, signed: &Signed) {
+    let query = signed
+        .url
+        .find('?')
+        .map_or("", |query| &signed.url[query..]);
+    let mut request = dev.client.request(
+        signed.method.parse().unwrap(),
+        dev.url(&format!("/default/{number}{query}")),
+    );
+    for (name, value) in &signed.headers {
+        request = request.header(name, value);
+    }
+    let answer = request.body(signed.body.clone()).send().await.unwrap();
+    let deserved = match signed.genuine {
+        true => StatusCode::ACCEPTED,
+        false => StatusCode::UNAUTHORIZED,
+    };
+    assert_eq!(answer.status(), deserved, "{}", signed.name);
+}
+
+/// Where a request goes, without its query.
+fn address(url: &str) -> &str {
+    url.split('?').next().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_signed_for_any_url_gets_its_verdict_over_http_as_it_is() {
+    let mut all = Signed::all();
+    all.retain(|signed| !signed.signs_url());
+    assert_eq!(all.len(), 28);
+    let dev = starts(&all, "https://gw.example").await;
+    let mut forged = 0;
+    for (number, signed) in all.iter().enumerate() {
+        check_over_http(&dev, number, signed).await;
+        if !signed.genuine {
+            continue;
+        }
+        // The key is the type's: another one would be another type.
+        for forgery in signed.forgeries() {
+            if forgery.key == signed.key {
+                check_over_http(&dev, number, &forgery).await;
+                forged += 1;
+            }
+        }
+    }
+    assert!(forged > 190, "only {forged} forgeries");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_signed_for_one_url_passes_over_http_when_it_is_signed_for_ours() {
+    let mut all = Signed::all();
+    all.retain(Signed::signs_url);
+    assert_eq!(all.len(), 10);
+    let mut by_origin: BTreeMap<String, Vec<Signed>> = BTreeMap::new();
+    for signed in all {
+        assert!(signed.genuine);
+        let again = signed.signed_again_for(signed.url.clone());
+        assert_eq!(again.headers, signed.headers, "signed as the app does");
+        let host = signed.url.find("://").unwrap() + 3;
+        let path = host + signed.url[host..].find('/').unwrap();
+        let origin = signed.url[..path].to_owned();
+        by_origin.entry(origin).or_default().push(signed);
+    }
+    let mut forged = 0;
+    for (origin, all) in &by_origin {
+        let dev = starts(all, origin).await;
+        for (number, signed) in all.iter().enumerate() {
+            let query = signed
+                .url
+                .find('?')
+                .map_or("", |query| &signed.url[query..]);
+            let url = format!("{origin}/default/{number}{query}");
+            let again = signed.signed_again_for(url);
+            check_over_http(&dev, number, &again).await;
+            let of_another_url = Signed {
+                genuine: false,
+                ..signed.clone()
+            };
+            check_over_http(&dev, number, &of_another_url).await;
+            for forgery in again.forgeries() {
+                // Our own URL stands in the type, and another path is another type.
+                if forgery.key == again.key && address(&forgery.url) == address(&again.url) {
+                    check_over_http(&dev, number, &forgery).await;
+                    forged += 1;
+                }
+            }
+        }
+    }
+    assert_eq!(by_origin.len(), 5);
+    assert!(forged > 75, "only {forged} forgeries");
 }

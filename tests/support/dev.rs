@@ -28,27 +28,31 @@ pub struct Dev {
 impl Dev {
     /// Starts on these manifests, with all else temporary, and waits until it is ready.
     pub async fn start(manifests: &str) -> Self {
-        let folders = tempfile::tempdir().unwrap();
-        let path = folders.path().join("manifests");
-        std::fs::create_dir(&path).unwrap();
-        std::fs::write(path.join("manifests.yaml"), manifests).unwrap();
-        let data = folders.path().join("data");
-        let mut dev = Self::new(path, data, &[]);
-        dev._folders = Some(folders);
+        Self::start_with(manifests, &[]).await
+    }
+
+    /// The same with more arguments.
+    pub async fn start_with(manifests: &str, arguments: &[&str]) -> Self {
+        let mut dev = Self::prepare(manifests, arguments);
         dev.run().await;
         dev
     }
 
     /// Starts on these manifests and logs as much as `log` says.
     pub async fn start_logging(manifests: &str, log: &str) -> Self {
+        let mut dev = Self::prepare(manifests, &[]);
+        dev.log = Some(log.to_owned());
+        dev.run().await;
+        dev
+    }
+
+    fn prepare(manifests: &str, arguments: &[&str]) -> Self {
         let folders = tempfile::tempdir().unwrap();
         let path = folders.path().join("manifests");
         std::fs::create_dir(&path).unwrap();
         std::fs::write(path.join("manifests.yaml"), manifests).unwrap();
-        let mut dev = Self::new(path, folders.path().join("data"), &[]);
-        dev.log = Some(log.to_owned());
+        let mut dev = Self::new(path, folders.path().join("data"), arguments);
         dev._folders = Some(folders);
-        dev.run().await;
         dev
     }
 

@@ -3,9 +3,12 @@
 //! `data/signatures.json` holds the requests, `data/signature-schemes.yaml` how each app signs, as a
 //! type says it. The same requests are judged purely and over HTTP.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
+use aws_lc_rs::{digest, hmac};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use serde::Deserialize;
@@ -13,6 +16,8 @@ use tidegate::api::{AuthenticationEntry, KeyReference, KeySource, OnInvalid, Web
 use tidegate::configuration::{EventTypeEntry, KeyEntry, Registrations, Sensitive};
 use tidegate::event::ObjectName;
 use tidegate::webhook::Request;
+
+use super::app::hmac_sha256_base64;
 
 /// One signed request.
 #[derive(Clone, Debug, Deserialize)]
@@ -101,6 +106,56 @@ impl Signed {
             raw_body: body.clone(),
             body,
         }
+    }
+
+    /// The same request to another URL, signed for that one as the app would sign it.
+    ///
+    /// # Panics
+    /// When the scheme does not sign the URL.
+    pub fn signed_again_for(&self, url: String) -> Self {
+        let mut again = Self {
+            name: format!("{}, signed again", self.name),
+            url,
+            ..self.clone()
+        };
+        let Self {
+            key,
+            method,
+            url,
+            body,
+            ..
+        } = &again;
+        let sha1 = |message: &str| {
+            let key = hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, key.as_bytes());
+            STANDARD.encode(hmac::sign(&key, message.as_bytes()))
+        };
+        let (header, signature) = match self.scheme.as_str() {
+            "hubspot-v2" => {
+                let message = format!("{key}{method}{url}{body}");
+                let hash = digest::digest(&digest::SHA256, message.as_bytes());
+                ("X-HubSpot-Signature", hex::encode(hash))
+            }
+            "hubspot-v3" => {
+                let time = &self.headers["X-HubSpot-Request-Timestamp"];
+                let message = format!("{method}{url}{body}{time}");
+                (
+                    "X-HubSpot-Signature-v3",
+                    hmac_sha256_base64(key.as_bytes(), message.as_bytes()),
+                )
+            }
+            "twilio" => {
+                let parameters: BTreeSet<_> = form_urlencoded::parse(body.as_bytes()).collect();
+                let parameters = parameters
+                    .iter()
+                    .map(|(name, value)| format!("{name}{value}"));
+                let message = format!("{url}{}", parameters.collect::<String>());
+                ("X-Twilio-Signature", sha1(&message))
+            }
+            "twilio-json" => ("X-Twilio-Signature", sha1(url)),
+            scheme => panic!("{scheme} does not sign the URL"),
+        };
+        *again.headers.get_mut(header).unwrap() = signature;
+        again
     }
 
     /// The same request with one thing in it changed, for everything that its scheme signs.

@@ -1,6 +1,11 @@
 //! What is written is there after opening again, and damage costs nothing but a redelivery.
 
+use std::fs::{File, OpenOptions};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use redb::StorageBackend;
+use redb::backends::FileBackend;
 
 use super::*;
 use crate::delivery::replay::ReplayRequest;
@@ -162,13 +167,15 @@ fn another_version_is_set_aside_and_a_locked_file_is_not() {
         State::open(&path, 100),
         Err(StateError::Locked(_))
     ));
-    let writing = state.database.begin_write().unwrap();
+    let database = state.database.lock().unwrap().take().unwrap();
+    let writing = database.begin_write().unwrap();
     writing
         .open_table(NUMBERS)
         .unwrap()
         .insert(VERSION_KEY, 99)
         .unwrap();
     writing.commit().unwrap();
+    drop(database);
     drop(state);
     let (_state, memory) = State::open(&path, 100).unwrap();
     assert!(!memory.known);
@@ -185,4 +192,89 @@ fn the_state_of_another_log_is_set_aside() {
     assert!(State::open(&path, 42).unwrap().1.known);
     assert!(!State::open(&path, 41).unwrap().1.known);
     assert!(folder.path().join("state.redb.damaged-1").exists());
+}
+
+/// A file on a disk that can be full.
+#[derive(Debug)]
+struct FullDisk {
+    file: FileBackend,
+    full: Arc<AtomicBool>,
+}
+
+impl FullDisk {
+    fn open(path: &Path, full: &Arc<AtomicBool>) -> Result<Database, DatabaseError> {
+        let file: File = OpenOptions::new().read(true).write(true).open(path)?;
+        let full = full.clone();
+        let file = FileBackend::new(file)?;
+        Database::builder().create_with_backend(Self { file, full })
+    }
+
+    fn check(&self) -> io::Result<()> {
+        match self.full.load(Ordering::Relaxed) {
+            true => Err(io::ErrorKind::StorageFull.into()),
+            false => Ok(()),
+        }
+    }
+}
+
+impl StorageBackend for FullDisk {
+    fn len(&self) -> io::Result<u64> {
+        self.file.len()
+    }
+
+    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        self.file.read(offset, out)
+    }
+
+    fn set_len(&self, length: u64) -> io::Result<()> {
+        self.check()?;
+        self.file.set_len(length)
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        self.check()?;
+        self.file.sync_data()
+    }
+
+    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        self.check()?;
+        self.file.write(offset, data)
+    }
+
+    fn close(&self) -> io::Result<()> {
+        self.file.close()
+    }
+}
+
+#[test]
+fn after_a_full_disk_it_is_written_again_and_nothing_is_missing() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("state.redb");
+    drop(State::open(&path, 100).unwrap());
+    let full = Arc::new(AtomicBool::new(false));
+    let open = {
+        let (path, full) = (path.clone(), full.clone());
+        move || FullDisk::open(&path, &full)
+    };
+    let state = State::with(open().unwrap(), Box::new(open));
+    state.write(&batch()).unwrap();
+    full.store(true, Ordering::Relaxed);
+    let next = Batch {
+        routed: Some(43),
+        registered: vec![(2, registration("c"))],
+        ..Batch::default()
+    };
+    for _ in 0..3 {
+        let error = state.write(&next).unwrap_err();
+        assert!(error.to_string().contains("delivery state"), "{error}");
+    }
+    full.store(false, Ordering::Relaxed);
+    state.write(&next).unwrap();
+    drop(state);
+    let (_state, memory) = State::open(&path, 100).unwrap();
+    assert_eq!((memory.routed, memory.next), (43, 3));
+    assert_eq!(
+        memory.subscriptions.keys().collect::<Vec<_>>(),
+        [&0, &1, &2]
+    );
 }

@@ -18,6 +18,21 @@ fn cpu_time() -> Duration {
 
 const LIMIT: Duration = Duration::from_millis(100);
 
+/// The least CPU time that `work` takes, of several times if it takes too long: on a busy machine
+/// others take the caches away. `work` must begin from nothing each time.
+fn least_cpu_time(mut work: impl FnMut()) -> Duration {
+    let mut least = Duration::MAX;
+    for _ in 0..5 {
+        let before = cpu_time();
+        work();
+        least = least.min(cpu_time() - before);
+        if least < LIMIT {
+            break;
+        }
+    }
+    least
+}
+
 /// A body of 1 MiB: a long text, and lists of many shapes.
 fn large_body() -> Json {
     let deep = (0..100).fold(json!(1), |inner, _| json!([inner, inner.is_number()]));
@@ -167,10 +182,11 @@ fn hostile_expressions_are_refused_or_end_soon() {
         let Ok(expression) = Expression::compile(source, &Scope::events()) else {
             continue;
         };
-        let mut budget = Budget::for_body_limit(MAX_BODY);
-        let before = cpu_time();
-        let result = expression.evaluate(&request, &mut budget).map(|_| ());
-        let taken = cpu_time() - before;
+        let mut result = Ok(());
+        let taken = least_cpu_time(|| {
+            let mut budget = Budget::for_body_limit(MAX_BODY);
+            result = expression.evaluate(&request, &mut budget).map(|_| ());
+        });
         if taken > LIMIT {
             slow.push(format!("{taken:?} {result:?} {source}"));
         }
@@ -212,18 +228,18 @@ fn hostile_templates_end_soon() {
     ];
     for (source, position) in sources {
         let template = Template::compile(&source, &Scope::events(), position).unwrap();
-        let mut budget = Budget::for_body_limit(MAX_BODY);
-        let before = cpu_time();
-        match position {
-            Position::Bytes => drop(template.render_bytes(&request, &mut budget)),
-            Position::Json => {
-                let value = template.render_value(&request, &mut budget).unwrap();
-                drop(value.to_json(&mut budget));
+        let taken = least_cpu_time(|| {
+            let mut budget = Budget::for_body_limit(MAX_BODY);
+            match position {
+                Position::Bytes => drop(template.render_bytes(&request, &mut budget)),
+                Position::Json => {
+                    let value = template.render_value(&request, &mut budget).unwrap();
+                    drop(value.to_json(&mut budget));
+                }
+                Position::Form => drop(template.render_texts(&request, &mut budget)),
+                _ => drop(template.render_text(&request, &mut budget)),
             }
-            Position::Form => drop(template.render_texts(&request, &mut budget)),
-            _ => drop(template.render_text(&request, &mut budget)),
-        }
-        let taken = cpu_time() - before;
+        });
         assert!(
             taken < LIMIT,
             "{taken:?} {}",
@@ -416,14 +432,17 @@ fn patterns_are_charged_for_what_their_worst_text_costs() {
     ] {
         // The longest text that the budget still lets this pattern read.
         let source = format!("item.s.matches(r'{pattern}')");
-        let expression = Expression::compile(&source, &Scope::events()).unwrap();
         let mut request = Request::with_body(&json!({}));
         let mut length = text.len();
         loop {
             request.item = json!({"s": &text[..length]});
-            let before = cpu_time();
-            let result = expression.evaluate_bool(&request, &mut Budget::for_body_limit(MAX_BODY));
-            let taken = cpu_time() - before;
+            let mut result = Ok(false);
+            let taken = least_cpu_time(|| {
+                // The automaton that an earlier text has built would help with this one.
+                let expression = Expression::compile(&source, &Scope::events()).unwrap();
+                let mut budget = Budget::for_body_limit(MAX_BODY);
+                result = expression.evaluate_bool(&request, &mut budget);
+            });
             assert!(taken < LIMIT, "{taken:?} for {length} bytes: {pattern}");
             if result == Ok(false) {
                 break;

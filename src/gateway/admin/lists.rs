@@ -108,6 +108,22 @@ impl Asked {
         self.after.as_ref().map(parse).transpose()
     }
 
+    /// The page that was asked for of a list that is in memory as a whole, ordered by name; and
+    /// the name behind which the next page begins.
+    fn page<Item>(
+        &self,
+        all: Vec<Item>,
+        name: impl Fn(&Item) -> &ObjectName,
+    ) -> Result<(Vec<Item>, Option<String>), Unanswerable> {
+        let after = optional_name(self.after.as_ref())?;
+        let mut rest = all
+            .into_iter()
+            .skip_while(|item| after.as_ref().is_some_and(|after| name(item) <= after));
+        let items: Vec<Item> = rest.by_ref().take(self.limit()).collect();
+        let next = items.last().map(|last| name(last).to_string());
+        Ok((items, rest.next().and(next)))
+    }
+
     /// Refuses parts that the list at hand would ignore.
     fn only(&self, list: &str, allowed: &[&str]) -> Result<(), Unanswerable> {
         let Self {
@@ -368,25 +384,34 @@ impl FromStr for AfterSubscription {
     }
 }
 
-/// `/v1/event-types`: which are served.
-pub async fn event_types(State(admin): State<Arc<Admin>>) -> Response {
+/// `/v1/event-types`: which are served, by name.
+pub async fn event_types(
+    State(admin): State<Arc<Admin>>,
+    query: AskedQuery,
+) -> Result<Response, Unanswerable> {
     #[derive(Serialize)]
     #[serde(rename_all = "camelCase")]
     struct Shown {
         event_type: String,
         usable: bool,
     }
+    let asked = Asked::read(query)?;
+    asked.only("event types", &[])?;
     let snapshot = admin.ingest.snapshot.load_full();
-    let mut items: Vec<_> = snapshot
+    let mut types: Vec<&Arc<ServedType>> = snapshot
         .iter()
         .flat_map(|snapshot| snapshot.types())
-        .map(|served: &Arc<ServedType>| Shown {
+        .collect();
+    types.sort_by(|a, b| a.name.cmp(&b.name));
+    let (types, next) = asked.page(types, |served| &served.name)?;
+    let items: Vec<_> = types
+        .iter()
+        .map(|served| Shown {
             event_type: served.name.to_string(),
             usable: served.good.is_some(),
         })
         .collect();
-    items.sort_by(|a, b| a.event_type.cmp(&b.event_type));
-    Json(Page { items, next: None }).into_response()
+    Ok(Json(Page { items, next }).into_response())
 }
 
 /// Reads a reason by the name that every list shows.

@@ -37,7 +37,8 @@ struct Case {
 enum Wanted {
     Credentials,
     Subscribe,
-    Lookup(#[serde(default)] Option<String>),
+    Lookup,
+    NextPage(String),
     Renew,
     Prepare(usize),
     FollowUp(usize),
@@ -94,7 +95,8 @@ fn check(name: &str, yaml: &str) {
                 continue;
             }
             Wanted::Subscribe => RequestKind::Subscribe,
-            Wanted::Lookup(page) => RequestKind::Lookup(page.clone()),
+            Wanted::Lookup => RequestKind::Lookup(None),
+            Wanted::NextPage(page) => RequestKind::Lookup(Some(page.clone())),
             Wanted::Renew => RequestKind::Renew,
             Wanted::Prepare(index) => RequestKind::Prepare(*index),
             Wanted::FollowUp(index) => RequestKind::FollowUp(*index),
@@ -139,7 +141,7 @@ fn check_credentials(place: &str, setting: &Setting, case: &Case) {
             Ok(token) => format!(
                 "token {} until {}",
                 std::str::from_utf8(token.token.expose()).unwrap(),
-                super::variables::whole_seconds(token.use_until),
+                variables::whole_seconds(token.use_until),
             ),
             Err(outcome) => in_words(&outcome),
         };
@@ -163,7 +165,9 @@ macro_rules! providers {
         $(
             #[test]
             fn $name() {
-                check(stringify!($name), include_str!(concat!("providers/", stringify!($name), ".yaml")));
+                let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/src/provision/tests/providers");
+                let file = format!("{folder}/{}.yaml", stringify!($name));
+                check(stringify!($name), &std::fs::read_to_string(file).unwrap());
             }
         )*
     };

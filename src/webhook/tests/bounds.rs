@@ -15,10 +15,14 @@ fn busy(receiver: &Receiver, request: &Request) -> (Duration, String) {
         let time = clock_gettime(ClockId::ThreadCPUTime);
         Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
     };
-    // Twice, and the faster counts: the first run may fault pages in.
+    // The fastest of several counts: the first may fault pages in, and on a busy machine others
+    // take the caches away.
     let mut best = Duration::MAX;
     let mut found = String::new();
-    for _ in 0..2 {
+    for attempt in 0..6 {
+        if attempt > 1 && best < MOST {
+            break;
+        }
         let start = time();
         let verdict = receive(receiver, request);
         best = best.min(time() - start);

@@ -41,6 +41,17 @@ async fn send_events_dead_letters_and_replay_work_on_the_quickstart() {
         "{sent:?}"
     );
     let delivered = arrived(&sink, "/invoicing", 1).await;
+    let again = tidegate(&[
+        "send",
+        "examples/quickstart",
+        "order-placed",
+        "--public-url",
+        &url,
+    ]);
+    assert!(
+        again.code == 0 && again.stderr.contains("came before"),
+        "{again:?}"
+    );
 
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("order.json");
@@ -120,6 +131,30 @@ async fn send_events_dead_letters_and_replay_work_on_the_quickstart() {
 }
 
 #[test]
+fn effective_manifests_are_manifests_and_what_is_said_of_them_stands_apart() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("manifests.yaml");
+    // A Secret that is not there is a warning.
+    let text = "apiVersion: tidegate.dev/v1alpha1\nkind: AppEventType\nmetadata: {name: a}\nspec:\n  \
+                schema: {type: object}\n  webhook: {authentication: [{token: {keys: [{secretKeyRef: {name: \
+                absent, key: k}}]}}]}\n  globalWebhook: {path: a}\n";
+    std::fs::write(&file, text).unwrap();
+    let file = file.to_str().unwrap();
+    let ran = tidegate(&["check", "--effective", file]);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert!(ran.stderr.contains("warning"), "{ran:?}");
+    assert!(ran.stdout.contains("onInvalid: DeadLetter"), "{ran:?}");
+    let effective = folder.path().join("effective.yaml");
+    std::fs::write(&effective, &ran.stdout).unwrap();
+    let again = tidegate(&["check", "--effective", effective.to_str().unwrap()]);
+    assert_eq!((again.code, &again.stdout), (0, &ran.stdout), "{again:?}");
+
+    let json = tidegate(&["check", "--effective", "--output", "json", file]).json();
+    assert_eq!(json["items"][0]["severity"], "warning", "{json}");
+    assert_eq!(json["effective"][0]["spec"]["onInvalid"], "DeadLetter");
+}
+
+#[test]
 fn broken_manifests_are_told_with_file_line_and_column() {
     let folder = tempfile::tempdir().unwrap();
     let quickstart = std::fs::read_to_string(example("quickstart/app.yaml")).unwrap();
@@ -168,19 +203,33 @@ fn broken_manifests_are_told_with_file_line_and_column() {
 #[test]
 fn wrong_usage_exits_with_2_and_problems_with_1() {
     let missing = "/nowhere/at/all";
+    let folder = tempfile::tempdir().unwrap();
+    let nowhere = folder.path().join("data").display().to_string();
     let nothing_there = "http://127.0.0.1:9";
     let cases: &[(&[&str], i32)] = &[
         (&[], 2),
         (&["swim"], 2),
         (&["check"], 2),
         (&["check", "examples/quickstart", "--output", "morse"], 2),
+        (
+            &[
+                "check",
+                "examples/quickstart",
+                "--effective",
+                "--output",
+                "github",
+            ],
+            2,
+        ),
         (&["send", "examples/quickstart"], 2),
         (&["send", "examples/quickstart", "order-cancelled"], 2),
         (&["send", "examples/github", "github"], 2),
         (&["replay"], 2),
         (&["replay", "--dead-letter", "1", "--customer", "acme"], 2),
         (&["dev", "examples/quickstart", "--listen", "everywhere"], 2),
+        (&["events", "--from", "yesterday"], 2),
         (&["check", missing], 1),
+        (&["dev", missing, "--data-dir", &nowhere], 1),
         (&["schema", missing], 1),
         (&["events", "--admin", nothing_there], 1),
         (&["dead-letters", "--admin", nothing_there], 1),

@@ -19,6 +19,11 @@ const ORDERS: &str = r#"{"events": [
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_quickstart_is_what_readme_says() {
+    let readme = include_str!("../../../README.md");
+    assert!(
+        readme.contains(&format!("body='{ORDERS}'")),
+        "README shows another request"
+    );
     let sink = Sink::start().await;
     let mut dev = start("quickstart", &sink).await;
 
@@ -28,6 +33,11 @@ async fn the_quickstart_is_what_readme_says() {
         answer,
         json!({"accepted": 2, "duplicates": 0, "deadLettered": 0, "ids": ["o-1", "o-2"]})
     );
+    let shown = readme
+        .lines()
+        .find(|line| line.starts_with("{\"accepted\""));
+    let shown: Value = serde_json::from_str(shown.unwrap()).unwrap();
+    assert_eq!(answer, shown, "README shows another answer");
     let invoicing = arrived(&sink, "/invoicing", 2).await;
     assert_eq!(ids(&invoicing), ["o-1", "o-2"]);
     let first = invoicing
@@ -96,6 +106,17 @@ async fn the_quickstart_is_what_readme_says() {
             && shown.stdout.contains("total"),
         "{shown:?}"
     );
+
+    for metric in [
+        "tidegate_requests_total{outcome=\"accepted\"} 3",
+        "tidegate_delivery_attempts_total{outcome=\"delivered\"} 3",
+    ] {
+        eventually(&format!("it is counted: {metric}"), async || {
+            let metrics = dev.client.get(dev.admin_url("/metrics")).send().await;
+            metrics.unwrap().text().await.unwrap().contains(metric)
+        })
+        .await;
+    }
 
     // Below the filter of acme-large-orders, at it, and another customer's.
     let more = r#"{"events": [

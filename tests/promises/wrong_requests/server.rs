@@ -66,7 +66,7 @@ impl Server {
             jiff::Timestamp::now(),
         )
         .unwrap();
-        let mut registry = Registry::default();
+        let mut registry = Registry::with_prefix("tidegate");
         let (clock, random) = delivery::Parts::system();
         let delivery = Delivery::open(
             delivery::Parts {
