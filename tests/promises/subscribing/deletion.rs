@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use axum::http::StatusCode;
+use serde_json::json;
 
 use super::spec::Spec;
 use super::world::World;
@@ -40,11 +41,14 @@ async fn deleted_objects_are_unsubscribed_though_their_secrets_are_gone() {
     assert!(all.len() == 2 && all[0].target != all[1].target, "{all:?}");
     world.arrives("unwanted").await;
 
-    // The type and everything else, while nobody looks.
+    // The type and everything else, while nobody looks; something must be left, or it may be the
+    // wrong folder.
     world.dev.kill();
     for file in std::fs::read_dir(&world.dev.manifests).unwrap() {
         std::fs::remove_file(file.unwrap().path()).unwrap();
     }
+    let other = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "other"}});
+    world.dev.edit("other.yaml", &other.to_string());
     world.dev.run().await;
     for customer in ["unwanted", "vanished", "kept"] {
         world.is_gone(customer).await;

@@ -59,13 +59,22 @@ fn request(position: &str, app: &str) -> Value {
 
 const POSITIONS: [&str; 5] = ["in-path", "in-query", "in-header", "in-body", "in-form"];
 
-fn event_type(name: &str, request: Value, hosts: Value) -> Value {
+fn event_type(name: &str, request: Value, hosts: Value, app: &str) -> Value {
+    let delete = json!({"method": "DELETE", "url": format!("{app}/{name}/removed")});
+    let mut subscription = json!({
+        "request": request,
+        "unsubscribe": {"steps": [{"name": "delete", "request": delete}]},
+        "limits": {"timeout": "2s", "requestsPerSecond": 1000},
+    });
+    if hosts != json!([]) {
+        subscription["hosts"] = hosts;
+    }
     json!({
         "apiVersion": "tidegate.dev/v1alpha1", "kind": "AppEventType", "metadata": {"name": name},
         "spec": {
             "schema": {"type": "object"},
             "webhook": {"authentication": [{"none": {}}]},
-            "subscription": {"hosts": hosts, "request": request, "limits": {"timeout": "2s", "requestsPerSecond": 1000}},
+            "subscription": subscription,
         },
     })
 }
@@ -73,7 +82,12 @@ fn event_type(name: &str, request: Value, hosts: Value) -> Value {
 fn customer(name: &str, field: &str, types: &[&str]) -> Vec<Value> {
     let customer = json!({
         "apiVersion": "tidegate.dev/v1alpha1", "kind": "Customer", "metadata": {"name": name},
-        "spec": {"fields": {"x": field, "secret": "not-to-be-read"}},
+        "spec": {"fieldsFrom": [{"secretRef": {"name": name}}]},
+    });
+    // From a Secret, where nobody checks what it holds before it is used.
+    let secret = json!({
+        "apiVersion": "v1", "kind": "Secret", "metadata": {"name": name},
+        "stringData": {"x": field, "secret": "not-to-be-read"},
     });
     let subscriptions = types.iter().map(|event_type| {
         json!({
@@ -85,7 +99,10 @@ fn customer(name: &str, field: &str, types: &[&str]) -> Vec<Value> {
             },
         })
     });
-    std::iter::once(customer).chain(subscriptions).collect()
+    [customer, secret]
+        .into_iter()
+        .chain(subscriptions)
+        .collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -93,7 +110,7 @@ async fn a_field_stays_where_it_was_put() {
     let app = ModelApp::start().await;
     let mut all: Vec<Value> = POSITIONS
         .iter()
-        .map(|position| event_type(position, request(position, app.url()), json!([])))
+        .map(|position| event_type(position, request(position, app.url()), json!([]), app.url()))
         .collect();
     for (name, value) in VALUES {
         all.extend(customer(name, value, &POSITIONS));
@@ -209,9 +226,11 @@ async fn no_host_is_called_that_was_not_allowed() {
     let (port, elsewhere) = (app.address.port(), other.address);
     let in_host = json!({"url": format!("http://$(customer.fields.x):{port}/in-host")});
     let whole = json!({"url": "$(customer.fields.x)"});
+    // A plain http URL is accepted because the declaration itself writes one here.
+    let removal = format!("http://localhost:{port}");
     let mut all = vec![
-        event_type("in-host", in_host, json!(["localhost"])),
-        event_type("whole", whole, json!(["localhost"])),
+        event_type("in-host", in_host, json!(["localhost"]), &removal),
+        event_type("whole", whole, json!(["localhost"]), &removal),
     ];
     let hosts = [
         ("good", "localhost".to_owned()),
