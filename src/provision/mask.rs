@@ -306,6 +306,8 @@ fn add_encodings(value: &[u8], needles: &mut BTreeSet<String>, short: &mut BTree
     for set in [NON_ALPHANUMERIC, STRICT, COMPONENT] {
         let percent = percent_encode(value, set).to_string();
         add(&lower_percent(&percent));
+        // Some lower the case of whole URLs.
+        add(&percent.to_lowercase());
         add(&percent);
     }
     let form: String = form_urlencoded::byte_serialize(value).collect();

@@ -2,6 +2,7 @@
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::ops::Bound;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
@@ -15,7 +16,7 @@ use crate::api::{
 use crate::event::ObjectName;
 use crate::provision::plan::Turn;
 use crate::provision::record::Orphan;
-use crate::provision::{Inputs, keep_transitions, status};
+use crate::provision::{Desired, Inputs, Record, keep_transitions, status};
 
 /// The annotation that shows the app's id of a registration, where listing objects shows it.
 const EXTERNAL_ID: &str = "tidegate.dev/external-id";
@@ -67,13 +68,26 @@ impl View {
 impl Inner {
     pub(super) fn views(&self, after: Option<&ObjectName>, most: usize) -> Vec<View> {
         let now = self.now();
-        let state = self.lock();
-        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
-        let keys = state.keys.range::<ObjectName, _>((from, Bound::Unbounded));
-        keys.filter_map(|(name, key)| view(&state, name, key, now))
-            .filter(|view| !view.is_over())
-            .take(most)
-            .collect()
+        let mut views = Vec::new();
+        let mut after = after.cloned();
+        // What is read is taken in a moment; what is made of it takes longer, and holds nobody up.
+        while views.len() < most {
+            let read: Vec<Read> = {
+                let state = self.lock();
+                let from = after.as_ref().map_or(Bound::Unbounded, Bound::Excluded);
+                let keys = state.keys.range::<ObjectName, _>((from, Bound::Unbounded));
+                let read = keys.map(|(name, key)| Read::of(&state, name, key));
+                read.take(READ_AT_ONCE).collect()
+            };
+            let Some(last) = read.last() else {
+                break;
+            };
+            after = Some(last.name.clone());
+            let made = read.into_iter().filter_map(|read| read.view(now));
+            views.extend(made.filter(|view| !view.is_over()));
+        }
+        views.truncate(most);
+        views
     }
 
     /// A subscription came to rest: what there is to tell, if it looks different than before.
@@ -83,7 +97,7 @@ impl Inner {
         name: &ObjectName,
         now: Timestamp,
     ) -> Option<Told> {
-        let view = view(state, name, state.keys.get(name)?, now)?;
+        let view = Read::of(state, name, state.keys.get(name)?).view(now)?;
         let key = state.keys.get_mut(name)?;
         if view.is_over() {
             return key.shown.take().map(|_| Told::Gone(name.clone()));
@@ -120,59 +134,95 @@ impl Inner {
     }
 }
 
-fn view(state: &State, name: &ObjectName, key: &Key, now: Timestamp) -> Option<View> {
-    let record = key.latest();
-    let inputs: &Inputs = match (record, &key.desired) {
-        (Some(record), _) => &record.inputs,
-        (None, Some(desired)) => &desired.inputs,
-        (None, None) => return None,
-    };
-    let wish = key.wish(state.is_complete);
-    let turn = state
-        .rollouts
-        .get(&inputs.event_type)
-        .map_or(Turn::Granted, |rollout| rollout.shown(name));
-    let mut status = status(record.map(AsRef::as_ref), wish.as_deref(), turn, now);
-    if let Some(error) = state.unreadable.get(&name.name) {
-        status.state = Some(SubscriptionState::Failed);
-        status.last_error = Some(error.clone());
+/// Subscriptions that are read under one lock.
+const READ_AT_ONCE: usize = 256;
+
+/// What a view is made from.
+struct Read {
+    name: ObjectName,
+    record: Option<Arc<Record>>,
+    desired: Option<Arc<Desired>>,
+    wish: Option<Arc<Desired>>,
+    turn: Turn,
+    conditions: Vec<Condition>,
+    unreadable: Option<String>,
+}
+
+impl Read {
+    fn of(state: &State, name: &ObjectName, key: &Key) -> Self {
+        let record = key.latest().cloned();
+        let rollout = record
+            .as_ref()
+            .and_then(|record| state.rollouts.get(&record.inputs.event_type));
+        Self {
+            turn: rollout.map_or(Turn::Granted, |rollout| rollout.shown(name)),
+            name: name.clone(),
+            desired: key.desired.clone(),
+            wish: key.wish(state.is_complete),
+            conditions: key.conditions.clone(),
+            unreadable: state.unreadable.get(&name.name).cloned(),
+            record,
+        }
     }
-    keep_transitions(&key.conditions, &mut status.conditions);
-    let newest = record.and_then(|record| record.current().or(record.registrations.last()));
-    let webhook_uri = newest.and_then(|it| {
-        let uri = it.webhook_uri.as_ref().or(it.global_webhook_uri.as_ref());
-        uri.cloned()
-    });
-    let customer = inputs.customer.as_ref();
-    let mut object = UpstreamSubscription::new(
-        &name.name,
-        UpstreamSubscriptionSpec {
-            event_type_ref: EventTypeReference {
-                name: inputs.event_type.name.clone(),
-                namespace: Some(inputs.event_type.namespace.clone())
-                    .filter(|namespace| *namespace != name.namespace),
+
+    fn view(self, now: Timestamp) -> Option<View> {
+        let Self {
+            name,
+            record,
+            desired,
+            wish,
+            turn,
+            conditions,
+            unreadable,
+        } = self;
+        let record = record.as_deref();
+        let inputs: &Inputs = match (record, &desired) {
+            (Some(record), _) => &record.inputs,
+            (None, Some(desired)) => &desired.inputs,
+            (None, None) => return None,
+        };
+        let mut status = status(record, wish.as_deref(), turn, now);
+        if let Some(error) = unreadable {
+            status.state = Some(SubscriptionState::Failed);
+            status.last_error = Some(error);
+        }
+        keep_transitions(&conditions, &mut status.conditions);
+        let newest = record.and_then(|record| record.current().or(record.registrations.last()));
+        let webhook_uri = newest.and_then(|it| {
+            let uri = it.webhook_uri.as_ref().or(it.global_webhook_uri.as_ref());
+            uri.cloned()
+        });
+        let customer = inputs.customer.as_ref();
+        let mut object = UpstreamSubscription::new(
+            &name.name,
+            UpstreamSubscriptionSpec {
+                event_type_ref: EventTypeReference {
+                    name: inputs.event_type.name.clone(),
+                    namespace: Some(inputs.event_type.namespace.clone())
+                        .filter(|namespace| *namespace != name.namespace),
+                },
+                customer_ref: customer.map(|customer| LocalReference {
+                    name: customer.name.name.clone(),
+                }),
             },
-            customer_ref: customer.map(|customer| LocalReference {
-                name: customer.name.name.clone(),
-            }),
-        },
-    );
-    object.metadata.namespace = Some(name.namespace.clone());
-    if let Some(id) = newest.and_then(|newest| newest.id.clone()) {
-        object.metadata.annotations = Some([(EXTERNAL_ID.to_owned(), id)].into());
+        );
+        object.metadata.namespace = Some(name.namespace.clone());
+        if let Some(id) = newest.and_then(|newest| newest.id.clone()) {
+            object.metadata.annotations = Some([(EXTERNAL_ID.to_owned(), id)].into());
+        }
+        object.status = Some(status);
+        Some(View {
+            name,
+            event_type: inputs.event_type.clone(),
+            customer: customer.map(|customer| (customer.name.clone(), customer.id.clone())),
+            object,
+            webhook_uri,
+            orphans: record
+                .map(|record| record.orphans.clone())
+                .unwrap_or_default(),
+            is_wanted: wish.is_some(),
+        })
     }
-    object.status = Some(status);
-    Some(View {
-        name: name.clone(),
-        event_type: inputs.event_type.clone(),
-        customer: customer.map(|customer| (customer.name.clone(), customer.id.clone())),
-        object,
-        webhook_uri,
-        orphans: record
-            .map(|record| record.orphans.clone())
-            .unwrap_or_default(),
-        is_wanted: wish.is_some(),
-    })
 }
 
 /// What tells whether something changed that is worth telling. Times of conditions are not.

@@ -92,17 +92,17 @@ fn follow(record: &mut Record, desired: &Desired, context: &Context<'_>) {
 fn pass_time(record: &mut Record, number: u32, context: &Context<'_>) {
     let now = context.now;
     let inputs = Arc::clone(&record.inputs);
+    let is_hopeless = removing::is_hopeless(record, number, now);
     let Some(registration) = record.registration_mut(number) else {
         return;
     };
+    let is_unsent = is_unsent(registration, context);
     match &registration.phase {
-        Phase::Subscribing if is_unsent(registration, context) => {
-            if !making::may_begin(&registration.attempt, now) {
-                let attempt = &mut registration.attempt;
-                (attempt.started_at, attempt.deadline) = making::window(&inputs.subscription, now);
-            }
+        Phase::Subscribing if is_unsent && !making::may_begin(&registration.attempt, now) => {
+            let attempt = &mut registration.attempt;
+            (attempt.started_at, attempt.deadline) = making::window(&inputs.subscription, now);
         }
-        Phase::Subscribing if registration.attempt.deadline <= now => {
+        Phase::Subscribing if !is_unsent && registration.attempt.deadline <= now => {
             making::lost(record, number, now);
         }
         Phase::AwaitingSecret { until } if *until <= now => {
@@ -111,17 +111,17 @@ fn pass_time(record: &mut Record, number: u32, context: &Context<'_>) {
         }
         Phase::Unsure if registration.leaving.is_some() => {
             let is_due = is_due(registration.trouble.as_ref(), now);
-            if removing::is_hopeless(record, number, now) {
+            if is_hopeless {
                 making::abandon(record, number, OrphanReason::GaveUp, now);
             } else if is_due {
                 // Only the answer says what there is to remove.
                 making::repeat(record, number, None, now);
             }
         }
-        Phase::Resolving(_) | Phase::Removing { .. } if registration.leaving.is_some() => {
-            if removing::is_hopeless(record, number, now) {
-                making::abandon(record, number, OrphanReason::GaveUp, now);
-            }
+        Phase::Resolving(_) | Phase::Removing { .. }
+            if registration.leaving.is_some() && is_hopeless =>
+        {
+            making::abandon(record, number, OrphanReason::GaveUp, now);
         }
         _ => {}
     }

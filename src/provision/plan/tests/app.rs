@@ -249,7 +249,7 @@ impl App {
         }
         if rules.shakes_hands {
             self.shaken += 1;
-            if self.shaken % 5 == 0 {
+            if self.shaken.is_multiple_of(5) {
                 // The handshake went well, and yet; the next one brings another secret.
                 self.made += 1;
                 return refused("too many webhooks");

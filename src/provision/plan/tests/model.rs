@@ -303,9 +303,9 @@ fn set_clock(world: &mut World) {
                 .any(|it| matches!(it.phase, Phase::Subscribing | Phase::Resolving(_)))
     });
     if minutes % 2 == 0 {
-        world.skew = world.skew - SignedDuration::from_mins(minutes);
+        world.skew -= SignedDuration::from_mins(minutes);
     } else if !is_waiting && world.on_the_way.is_empty() {
-        world.skew = world.skew + SignedDuration::from_mins(minutes);
+        world.skew += SignedDuration::from_mins(minutes);
     }
 }
 

@@ -51,6 +51,10 @@ fn a_dead_token_blocks_no_deletion_for_ever() {
     story.is_desired = false;
     let began = story.now;
     while story.record().orphans.is_empty() {
+        assert!(
+            story.now < began + Duration::from_hours(3),
+            "it is never given up"
+        );
         match story.next() {
             Action::Send { .. } => story.answer(&refused()),
             Action::Wait { until, .. } => story.now = until.unwrap(),

@@ -177,7 +177,9 @@ fn notices_are_acted_upon_but_not_without_pause() {
         "the greater notice stays"
     );
     story.store(next);
+    let renewed_at = story.now;
     assert_eq!(story.expect("Subscribe"), 2);
+    assert_eq!(story.now.duration_since(renewed_at).as_secs(), 60);
     assert_eq!(
         noticed(story.record(), 2, LifecycleAction::Gone),
         None,
