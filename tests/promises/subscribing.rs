@@ -20,7 +20,7 @@ use std::sync::Mutex;
 use std::thread;
 
 /// Scenarios that run at the same time: each waits most of the time.
-const AT_ONCE: usize = 8;
+const AT_ONCE: usize = 20;
 
 /// Runs scenarios at the same time, each in a thread of its own; tells which of them failed.
 fn all_of<S, F>(scenarios: impl IntoIterator<Item = (String, S)>)

@@ -58,6 +58,11 @@ impl Mood {
         }
     }
 
+    /// Whether what goes wrong is that the app says no.
+    pub fn is_refusing(&self) -> bool {
+        matches!(self.fault, Some(Fault::ErrorInside200 | Fault::TooMany(_)))
+    }
+
     /// Lets the next registration go wrong. A refusal only the first: it is not tried again at once.
     pub fn go_wrong(&self, app: &ModelApp, tenant: &str) {
         let is_first = app.count(tenant, Op::Create) == 0;

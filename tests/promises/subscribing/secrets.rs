@@ -98,6 +98,11 @@ async fn nothing_is_shown(secret: Secret, moods: Behave) {
         assert!(answer.status().is_success(), "{path}");
         heard.push((path.to_owned(), answer.bytes().await.unwrap().to_vec()));
     }
+    let shown = String::from_utf8_lossy(&heard[0].1).into_owned();
+    assert!(
+        shown.contains("***") && shown.contains("debug"),
+        "it is shown, masked: {shown}"
+    );
     let folder = world.dev.manifests.to_str().unwrap().to_owned();
     for arguments in [
         &["render", &folder, "contacts", "acme"][..],
