@@ -119,7 +119,7 @@ pub(super) fn compile_offline(resources: &Resources) -> Compiled {
             default_gateway,
             private_sinks: false,
             unusable_paths: &[],
-            webhook_token: &|name| format!("{}-{}", name.namespace, name.name),
+            webhook_token: &|name| format!("token-of-{}-{}", name.namespace, name.name),
             service_url: &|service, port| {
                 Ok(format!(
                     "http://{}.{}.svc:{port}",

@@ -299,7 +299,8 @@ impl Example {
         let subscription = &inputs.subscription;
         let path = match &inputs.global_webhook_path {
             Some(path) if inputs.global => path.as_str(),
-            _ => "/h/example",
+            // What stands in for a secret is masked wherever it occurs, so it is no usual word.
+            _ => "/h/token-of-an-example",
         };
         let values = |names: &mut dyn Iterator<Item = &String>| -> BTreeMap<String, Value> {
             names
@@ -318,7 +319,7 @@ impl Example {
         Self {
             webhook_uri: has_own_uri(subscription)
                 .then(|| format!("{}{path}/1", inputs.public_url)),
-            secret: Sensitive::from("example-secret"),
+            secret: Sensitive::from("secret-of-an-example"),
             steps: steps
                 .map(|step| (step.name.clone(), values(&mut step.response.values.keys())))
                 .collect(),

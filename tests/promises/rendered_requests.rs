@@ -60,7 +60,7 @@ fn render(manifests: &str, arguments: &[&str]) -> Ran {
     std::fs::write(&path, manifests).unwrap();
     let path = path.to_str().unwrap();
     let ran = tidegate(&[&["render", path], arguments].concat());
-    for secret in ["hunter2", "correct-horse", "example-secret"] {
+    for secret in ["hunter2", "correct-horse", "of-an-example", "token-of"] {
         assert!(!format!("{ran:?}").contains(secret), "{ran:?}");
     }
     ran
@@ -92,7 +92,7 @@ GET https://acme.crm.example/hooks
 authorization: Bearer ***
 
 # renewal
-cannot be shown with example values: failed to make renewal.request.text: `int` cannot be applied to values of these types
+cannot be shown with example values: failed to make renewal.request.text: `int` needs a text that is a whole number
 
 # unsubscribe delete
 DELETE https://acme.crm.example/example-id
@@ -105,17 +105,14 @@ fn all_requests_of_a_customer_are_shown_in_the_order_they_are_sent() {
     assert_eq!((ran.code, ran.stderr.as_str()), (0, ""), "{ran:?}");
     let normal = |text: &str| {
         let lines = text.lines().map(|line| {
-            // The order of members means nothing, and what `int` says of a text is its own.
+            // The order of members means nothing.
             match serde_json::from_str::<serde_json::Value>(line) {
                 Ok(json) if json.is_object() => {
                     let sorted: std::collections::BTreeMap<String, serde_json::Value> =
                         serde_json::from_value(json).unwrap();
                     serde_json::to_string(&sorted).unwrap()
                 }
-                _ => match line.split_once("renewal.request.text: ") {
-                    Some((start, _)) => start.to_owned(),
-                    None => line.to_owned(),
-                },
+                _ => line.to_owned(),
             }
         });
         lines.collect::<Vec<_>>()
