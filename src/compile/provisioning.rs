@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use super::lookup::{Lookup, Waiting};
 use crate::api::{
-    AppEventTypeSpec, DeletionPolicy, FieldPath, KeySource, ObjectReference, Problem, Renewal,
-    RenewalMode, Subscription, Webhook,
+    AppEventTypeSpec, DeletionPolicy, FieldPath, KeySource, ObjectReference, Problem, Subscription,
+    Webhook,
 };
 use crate::configuration::WebhookFields;
 use crate::event::ObjectName;
@@ -151,7 +151,7 @@ fn judge(
     if let Some(renewal) = &subscription.renewal
         && renewal.before.is_some()
         && !captured
-        && !says_expiry(subscription, renewal)
+        && subscription.response.expires_at.is_none()
     {
         let message = "nothing says when a registration expires: write response.expiresAt, or \
                        every instead of before";
@@ -161,13 +161,6 @@ fn judge(
             message,
         ));
     }
-}
-
-fn says_expiry(subscription: &Subscription, renewal: &Renewal) -> bool {
-    let renewed = renewal.response.as_ref();
-    subscription.response.expires_at.is_some()
-        || (renewal.mode() == RenewalMode::Update
-            && renewed.is_some_and(|response| response.expires_at.is_some()))
 }
 
 /// Where registrations have no URIs of their own, requests to the one URI tell nothing of them.

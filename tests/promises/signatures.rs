@@ -77,10 +77,10 @@ fn a_signature_is_refused_under_a_missing_and_an_empty_key_and_it_is_our_fault()
     }
 }
 
-/// The types that verify these requests, each at `/default/` and its number, as JSON, which is YAML.
+/// The types that verify these requests, each at its [`path`], as JSON, which is YAML.
 fn manifests(all: &[Signed]) -> String {
     let documents = all.iter().enumerate().flat_map(|(number, signed)| {
-        let name = format!("signed-{number}");
+        let name = path(number).rsplit('/').next().unwrap().to_owned();
         // Only the keys' Secret differs from what the scheme says.
         let authentication = serde_json::to_string(&signed.authentication())
             .unwrap()
@@ -100,13 +100,18 @@ fn manifests(all: &[Signed]) -> String {
                 "spec": {
                     "schema": {},
                     "webhook": {"authentication": authentication},
-                    "globalWebhook": {"path": number.to_string()},
+                    "globalWebhook": {"path": name},
                 },
             }),
         ]
     });
     let documents: Vec<String> = documents.map(|document| document.to_string()).collect();
     documents.join("\n---\n")
+}
+
+/// The path of the type that verifies the request of this number.
+fn path(number: usize) -> String {
+    format!("/default/signed-{number}")
 }
 
 async fn starts(all: &[Signed], public_url: &str) -> Dev {
@@ -122,7 +127,7 @@ async fn check_over_http(dev: &Dev, number: usize, signed: &Signed) {
         .map_or("", |query| &signed.url[query..]);
     let mut request = dev.client.request(
         signed.method.parse().unwrap(),
-        dev.url(&format!("/default/{number}{query}")),
+        dev.url(&format!("{}{query}", path(number))),
     );
     for (name, value) in &signed.headers {
         request = request.header(name, value);
@@ -174,8 +179,8 @@ async fn what_is_signed_for_one_url_passes_over_http_when_it_is_signed_for_ours(
         let again = signed.signed_again_for(signed.url.clone());
         assert_eq!(again.headers, signed.headers, "signed as the app does");
         let host = signed.url.find("://").unwrap() + 3;
-        let path = host + signed.url[host..].find('/').unwrap();
-        let origin = signed.url[..path].to_owned();
+        let end = host + signed.url[host..].find('/').unwrap();
+        let origin = signed.url[..end].to_owned();
         by_origin.entry(origin).or_default().push(signed);
     }
     let mut forged = 0;
@@ -186,7 +191,7 @@ async fn what_is_signed_for_one_url_passes_over_http_when_it_is_signed_for_ours(
                 .url
                 .find('?')
                 .map_or("", |query| &signed.url[query..]);
-            let url = format!("{origin}/default/{number}{query}");
+            let url = format!("{origin}{}{query}", path(number));
             let again = signed.signed_again_for(url);
             check_over_http(&dev, number, &again).await;
             let of_another_url = Signed {

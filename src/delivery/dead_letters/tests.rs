@@ -38,7 +38,12 @@ fn crash(folder: &Path) -> TempDir {
     let copy = TempDir::new().unwrap();
     for file in std::fs::read_dir(folder).unwrap() {
         let file = file.unwrap();
-        std::fs::copy(file.path(), copy.path().join(file.file_name())).unwrap();
+        match std::fs::copy(file.path(), copy.path().join(file.file_name())) {
+            Ok(_) => {}
+            // Filled meanwhile, and so renamed: there is nothing in it yet.
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            Err(error) => panic!("{error}"),
+        }
     }
     copy
 }

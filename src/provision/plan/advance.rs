@@ -148,6 +148,17 @@ fn stand(record: &mut Record, desired: &Desired, context: &Context<'_>) {
         }
         return;
     }
+    let is_needless = current.since.is_none()
+        && matches!(current.phase, Phase::Preparing { .. } | Phase::Waiting)
+        && record.serving().is_some_and(|serving| {
+            serving.phase == Phase::Active
+                && needs_another(&record.inputs, serving, desired, now).is_none()
+        });
+    if is_needless {
+        // The one that stands is what is wanted after all, and nothing of this one is at the app.
+        removing::drop(record, number, now);
+        return;
+    }
     if !is_due(record.making.as_ref(), now) {
         return;
     }

@@ -2,6 +2,7 @@
 
 mod app;
 mod cases;
+mod dice;
 mod invariants;
 mod model;
 mod scenarios;

@@ -29,25 +29,20 @@ async fn send_events_dead_letters_and_replay_work_on_the_quickstart() {
     let sink = Sink::start().await;
     let dev = start("quickstart", &sink).await;
     let (url, admin) = (dev.url(""), dev.admin_url(""));
-    let sent = tidegate(&[
+    let example = [
         "send",
         "examples/quickstart",
         "order-placed",
         "--public-url",
         &url,
-    ]);
+    ];
+    let sent = tidegate(&example);
     assert!(
         sent.code == 0 && sent.stdout.contains(r#""accepted":1"#),
         "{sent:?}"
     );
     let delivered = arrived(&sink, "/invoicing", 1).await;
-    let again = tidegate(&[
-        "send",
-        "examples/quickstart",
-        "order-placed",
-        "--public-url",
-        &url,
-    ]);
+    let again = tidegate(&example);
     assert!(
         again.code == 0 && again.stderr.contains("came before"),
         "{again:?}"

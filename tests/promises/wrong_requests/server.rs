@@ -14,13 +14,14 @@ use tidegate::configuration::{
     SubscriptionEntry,
 };
 use tidegate::delivery::dead_letters::{self, DeadLetters};
-use tidegate::delivery::{self, Delivery, UnusableSink};
+use tidegate::delivery::{self, Delivery, StateError, UnusableSink};
 use tidegate::event::ObjectName;
 use tidegate::event_log::{self, EventLog, FileStorage};
 use tidegate::gateway::{Bounds, Gateway, Parts, token};
 use tokio::net::TcpSocket;
 
 use super::wire::{Connection, Request};
+use crate::support::eventually;
 
 const KEY: &[u8] = b"the key of the app";
 const TOKEN_KEY: &str = "the key of the tokens";
@@ -67,8 +68,8 @@ impl Server {
         )
         .unwrap();
         let mut registry = Registry::with_prefix("tidegate");
-        let (clock, random) = delivery::Parts::system();
-        let delivery = Delivery::open(
+        let parts = || {
+            let (clock, random) = delivery::Parts::system();
             delivery::Parts {
                 log: log.clone(),
                 state: folder.path().join("state"),
@@ -82,10 +83,19 @@ impl Server {
                 },
                 clock,
                 random,
-            },
-            &mut registry,
-        )
-        .unwrap();
+            }
+        };
+        let mut delivery = None;
+        eventually("the threads of the one before have ended", async || {
+            match Delivery::open(parts(), &mut registry) {
+                Ok(opened) => delivery = Some(opened),
+                Err(StateError::Locked(_)) => {}
+                Err(error) => panic!("{error}"),
+            }
+            delivery.is_some()
+        })
+        .await;
+        let delivery = delivery.unwrap();
         let configuration = configuration();
         delivery.apply(&configuration.subscriptions).await.unwrap();
         let gateway = Gateway::start(Parts {

@@ -26,6 +26,20 @@ fn a_changed_request_makes_a_new_registration_before_the_old_one_is_removed() {
 }
 
 #[test]
+fn a_refused_change_that_is_taken_back_makes_nothing() {
+    let mut story = Story::standing(&listed());
+    story.wish.version = 2;
+    assert_eq!(story.expect("Subscribe"), 2);
+    story.answer(&refused());
+    story.wish.version = 1;
+    assert_eq!(story.rests(), Waiting::Due);
+    assert_eq!(story.current().number, 1);
+    assert_eq!(story.record().making, None);
+    story.wish.version = 3;
+    assert_eq!(story.expect("Subscribe"), 3);
+}
+
+#[test]
 fn in_place_it_is_sent_again_with_the_same_number_uri_and_secret_and_nothing_is_removed() {
     let declared = with(put(), "signingSecret", json!({"generate": {}}));
     let mut story = Story::standing(&declared);
