@@ -174,7 +174,7 @@ impl Running {
         // Written before anything is served: what tells a subscription from another one of the
         // same name must not change because of a crash.
         write_memory(&data_dir, session.memory())?;
-        let is_complete = !files.reading.incomplete;
+        let is_complete = !files.reading.incomplete && session.knows_every_subscription();
         let engine = Engine::start(
             options,
             &data_dir,
@@ -230,7 +230,7 @@ impl Running {
             self.last_look = Look::default();
             return;
         }
-        let is_complete = !files.reading.incomplete;
+        let is_complete = !files.reading.incomplete && self.session.knows_every_subscription();
         match self.engine.apply(&outcome, is_complete).await {
             Ok(()) => self
                 .console

@@ -146,13 +146,14 @@ impl Engine {
             tidying,
         };
         engine.gateway.show_upstream(engine.provisioning.list());
-        // The types first, then the URIs of what is recorded, and only then anything is sent: an
-        // app may call while it is being asked.
-        engine.configure(outcome).await?;
+        // The URIs of what is recorded first: until there are types, everything is answered 503,
+        // and never 404 for a URI that an app was told. Only then anything is sent: an app may call
+        // while it is being asked.
         let gateway = Arc::clone(&engine.gateway);
         for error in engine.provisioning.start(gateway).await? {
             tracing::error!("{error}");
         }
+        engine.configure(outcome).await?;
         engine.provisioning.apply(outcome, is_complete);
         Ok(engine)
     }

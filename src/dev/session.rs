@@ -82,6 +82,14 @@ impl Session {
         self.memory.update(reading, now, new_uid)
     }
 
+    /// Whether there is no EventSubscription of which nothing but the name is known. Whatever such
+    /// a one wants of an app must not count as unwanted.
+    pub fn knows_every_subscription(&self) -> bool {
+        let kind = Kind::EventSubscription.as_str();
+        let mut invalid = self.invalid.iter();
+        !invalid.any(|key| key.kind == kind && self.memory.get(key).is_none())
+    }
+
     /// Compiles what is remembered now.
     pub fn compile(&mut self) -> Outcome {
         let mut served_as_before = BTreeSet::new();

@@ -252,6 +252,11 @@ impl Reader<'_> {
             200..300 => refused(format!(
                 "the app answered {status} to {place}, but by success that is a failure"
             )),
+            // "See other": it has been done, and the result is elsewhere (RFC 9110 §15.4.4).
+            303 => unknown(format!(
+                "the app answered 303 to {place}: redirects are not followed, so what it did is \
+                 not known"
+            )),
             300..400 => refused(format!(
                 "the app answered {status} to {place}: redirects are not followed, so write the \
                  URL it leads to"

@@ -26,6 +26,7 @@ mod work;
 mod tests;
 
 use std::collections::{BTreeSet, HashMap};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
@@ -349,7 +350,12 @@ impl Inner {
             && let Some(name) = state.pop_due(now)
         {
             looked += 1;
-            shown.extend(self.look(&mut state, &name, now));
+            // A mistake about one subscription must not end the work on all others.
+            let looked_at = catch_unwind(AssertUnwindSafe(|| self.look(&mut state, &name, now)));
+            match looked_at {
+                Ok(told) => shown.extend(told),
+                Err(_) => state.schedule(&name, after_a_panic(now)),
+            }
         }
         let instant = Instant::now();
         let host = |name: &super::limits::HostName| {
@@ -385,9 +391,13 @@ impl Inner {
                     // A time that has come already would be looked at without end.
                     state.schedule(name, until.max(soon(now)));
                 }
+                state.pass_turns_after(name, now);
                 return self.rested(state, name, now);
             }
-            Step::Drop => return self.dropped(state, name),
+            Step::Drop => {
+                state.pass_turns_after(name, now);
+                return self.dropped(state, name);
+            }
             Step::Forget | Step::CatchUp => state.queue(name, Place::Local),
             Step::Store(_, ahead) => self.queue(state, name, ahead.as_ref(), now),
             Step::Send(ahead, _) => self.queue(state, name, Some(&ahead), now),
@@ -427,6 +437,11 @@ fn share_inputs(record: &mut Arc<Record>, desired: &Desired) {
     if !Arc::ptr_eq(&record.inputs, &desired.inputs) && record.inputs == desired.inputs {
         Arc::make_mut(record).inputs = desired.inputs.clone();
     }
+}
+
+/// When a subscription is looked at again after a panic, which the runtime's hook has logged.
+fn after_a_panic(now: Timestamp) -> Timestamp {
+    now.checked_add(Duration::from_secs(60)).unwrap_or(now)
 }
 
 /// The soonest that a subscription that rests is looked at again.

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use super::plan::{REMEMBERED, capture_is_open};
-use super::record::{Record, Registration};
+use super::record::{Phase, Record, Registration};
 use super::{Fields, Inputs};
 use crate::configuration::{
     LiveRegistration, RegistrationCustomer, RegistrationEntry, RegistrationState, Sensitive,
@@ -76,11 +76,22 @@ fn live(inputs: &Inputs, registration: &Registration, now: Timestamp) -> LiveReg
         // A field that was rotated counts at once; it is never copied into the registration.
         signing_secret: if secret_field.is_some() {
             from_field()
+        } else if may_be_answered_anew(inputs, registration) {
+            None
         } else {
             registration.signing_secret.clone()
         },
         capture_open: capture_is_open(registration, now),
     }
+}
+
+/// Whether a request that was sent again in place may just now make the app sign with another
+/// secret, which only its answer says. Until then events are answered 503 rather than 401.
+fn may_be_answered_anew(inputs: &Inputs, registration: &Registration) -> bool {
+    let secret = inputs.subscription.signing_secret.as_ref();
+    secret.is_some_and(|secret| secret.from_response.is_some())
+        && registration.since.is_some()
+        && matches!(registration.phase, Phase::Subscribing | Phase::Unsure)
 }
 
 fn shown(inputs: &Inputs, fields: &Fields) -> BTreeMap<String, Value> {

@@ -32,6 +32,10 @@ const FIRST_PAUSE: Duration = Duration::from_secs(1);
 /// this time, and while it is down it is asked twice a minute.
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
+/// The longest pause of a whole host because it asks for one: it may mean only one customer, whose
+/// own record remembers the rest.
+const LONGEST_ASKED: Duration = Duration::from_secs(10 * 60);
+
 /// Hosts that are remembered before those are forgotten of which nothing is to be remembered.
 const HOSTS_TO_SWEEP: usize = 1_024;
 
@@ -155,7 +159,7 @@ impl State {
             Health::Bad(asked) => asked,
         };
         self.failures = self.failures.saturating_add(1);
-        let mut pause = asked.unwrap_or_default();
+        let mut pause = asked.unwrap_or_default().min(LONGEST_ASKED);
         // What was under way when a pause began says nothing new.
         if self.failures >= FAILURES_TO_PAUSE && self.pause(now).is_none() {
             self.pause = (self.pause * 2).clamp(FIRST_PAUSE, LONGEST_PAUSE);

@@ -4,15 +4,18 @@
 //! and answers were masked before they came into the record, and the token of a webhook URI is
 //! shown as `***`.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
 use super::plan::{Turn, expiring_soon_at, has_expired, is_of, is_readdressed, needs_turn};
 use super::record::{Phase, Record, Registration, Trouble, TroubleKind};
-use super::{Desired, Inputs, masker};
+use super::{Desired, Inputs, Masker, masker};
 use crate::api::condition::{RECONCILING, STALLED, SUBSCRIBED, reason};
 use crate::api::{
-    RegistrationAttempt, RegistrationStatus, SubscriptionState, UpstreamSubscriptionStatus,
+    ReceivedResponse, RegistrationAttempt, RegistrationStatus, SentRequest, SubscriptionState,
+    UpstreamSubscriptionStatus,
 };
 
 /// After so many refusals in a row it is most likely somebody's turn to change something.
@@ -59,8 +62,8 @@ pub fn status(
             .map(|it| shown(&record.inputs, it))
             .collect(),
         webhook_uri: newest.and_then(|newest| shown_uri(&record.inputs, newest)),
-        request: newest.and_then(|newest| newest.request.clone()),
-        response: newest.and_then(|newest| newest.response.clone()),
+        request: newest.and_then(|newest| shown_request(&record.inputs, newest)),
+        response: newest.and_then(|newest| shown_response(&record.inputs, newest)),
         attempt: newest.filter(|newest| is_under_way(newest)).map(attempt),
         last_error: view.trouble().map(|trouble| trouble.error.clone()),
         last_event_time: record.last_event_at.map(|at| at.to_string()),
@@ -303,6 +306,36 @@ fn orphan(orphan: &super::record::Orphan) -> String {
         (None, true) => format!("registration {}", orphan.number),
         (None, false) => format!("registrations {} to {}", orphan.number, orphan.last_number),
     }
+}
+
+/// The last request. It was masked when it was kept, but a secret may have come to be known since.
+fn shown_request(inputs: &Inputs, registration: &Registration) -> Option<SentRequest> {
+    let masker = masker(inputs, &registration.into(), None);
+    let request = registration.request.as_ref()?;
+    Some(SentRequest {
+        url: masker.text(&request.url),
+        headers: masked(&masker, &request.headers),
+        body: request.body.as_deref().map(|body| masker.text(body)),
+        ..request.clone()
+    })
+}
+
+/// The answer to it, likewise.
+fn shown_response(inputs: &Inputs, registration: &Registration) -> Option<ReceivedResponse> {
+    let masker = masker(inputs, &registration.into(), None);
+    let response = registration.response.as_ref()?;
+    Some(ReceivedResponse {
+        headers: masked(&masker, &response.headers),
+        body: response.body.as_deref().map(|body| masker.text(body)),
+        ..response.clone()
+    })
+}
+
+fn masked(masker: &Masker, headers: &BTreeMap<String, String>) -> BTreeMap<String, String> {
+    let headers = headers.iter();
+    headers
+        .map(|(name, value)| (name.clone(), masker.text(value)))
+        .collect()
 }
 
 /// What an app calls a registration, and what was kept of its answers, may hold what is sensitive.

@@ -1,10 +1,12 @@
 //! Sends one request of a subscription and says what came of it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
 
 use super::Inner;
+use super::state::Key;
 use super::tokens::{NoToken, Token};
 use crate::event::ObjectName;
 use crate::provision::client::{Call, NoReply, Reply};
@@ -15,8 +17,8 @@ use crate::provision::{Answer, Known, Outcome, Outgoing, Program, Record, Reques
 /// A request that comes next, with all that it is made from.
 #[derive(Clone)]
 pub(super) struct Ahead {
-    pub record: std::sync::Arc<Record>,
-    pub program: Result<std::sync::Arc<Program>, String>,
+    pub record: Arc<Record>,
+    pub program: Result<Arc<Program>, String>,
     pub number: u32,
     pub kind: RequestKind,
 }
@@ -193,11 +195,19 @@ impl Inner {
             body: reply.body,
             retry_after: reply.retry_after,
         };
-        let known = Known::from(registration);
+        // A handshake may have brought the secret meanwhile, which the answer may repeat.
+        let latest = self.latest(&ahead.record.name);
+        let latest = latest.as_ref().and_then(|it| it.registration(ahead.number));
+        let known = Known::from(latest.unwrap_or(registration));
         let (outcome, response) =
             program.read(&ahead.kind, inputs, &known, secret, &answer, self.now());
         shown.response = Some(response);
         (outcome, shown)
+    }
+
+    fn latest(&self, name: &ObjectName) -> Option<Arc<Record>> {
+        let state = self.lock();
+        state.keys.get(name).and_then(Key::latest).cloned()
     }
 
     pub(super) async fn exchange(&self, exchange: Exchange<'_>) -> Result<Reply, NoReply> {

@@ -185,7 +185,15 @@ impl State {
                 let rollout = self.rollouts.entry(record.inputs.event_type.clone());
                 rollout.or_default().turn(record, wish, now)
             }
-            _ => Turn::Granted,
+            _ => {
+                // What is not wanted any more must not keep others from their turns.
+                if let Some(record) = &record
+                    && let Some(rollout) = self.rollouts.get_mut(&record.inputs.event_type)
+                {
+                    rollout.leave(name);
+                }
+                Turn::Granted
+            }
         };
         let context = Context {
             now,
@@ -228,6 +236,14 @@ impl State {
                 };
                 Step::Store(next, ahead)
             }
+        }
+    }
+
+    /// Wakes those who may have a turn in a rollout now that it is known how it stands for `name`.
+    pub fn pass_turns_after(&mut self, name: &ObjectName, now: Timestamp) {
+        let record = self.keys.get(name).and_then(Key::latest);
+        if let Some(event_type) = record.map(|record| record.inputs.event_type.clone()) {
+            self.pass_turns(&event_type, now);
         }
     }
 

@@ -188,6 +188,33 @@ async fn a_change_is_rolled_out_at_its_pace_with_the_new_one_first() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn those_who_are_no_longer_wanted_keep_nobody_from_a_turn() {
+    let world = World::new().await;
+    let rollout = "rollout: {maxConcurrent: 2}";
+    world.want(many(&subscription("created", rollout), 30));
+    world.wait(60).await;
+    world.app.mood(Mood::Slow(10));
+    world.want(many(&subscription("changed", rollout), 30));
+    world.wait(5).await;
+    // Those who hold turns, and those who are next, go.
+    let all = many(&subscription("changed", rollout), 30);
+    let mut names: Vec<_> = all.iter().map(|one| one.name.clone()).collect();
+    names.sort();
+    let left = all
+        .into_iter()
+        .filter(|one| names[20..].contains(&one.name));
+    world.want(left.collect());
+    world.app.mood(Mood::Well);
+    world.wait(3_600).await;
+    assert_eq!(world.app.count(), 10);
+    assert_eq!(world.in_state(SubscriptionState::Active), 10);
+    let before = world.app.requests();
+    world.want(many(&subscription("changed", rollout), 10));
+    world.wait(60).await;
+    assert!(world.app.requests() > before, "they come back");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_change_that_fails_stops_and_leaves_the_others_as_they_are() {
     let world = World::new().await;
     let rollout = "rollout: {maxConcurrent: 2, stopAfterFailures: 4}";

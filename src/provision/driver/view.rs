@@ -207,7 +207,11 @@ impl Read {
             },
         );
         object.metadata.namespace = Some(name.namespace.clone());
-        if let Some(id) = newest.and_then(|newest| newest.id.clone()) {
+        let shown = newest.and_then(|newest| {
+            let mut all = status.registrations.iter();
+            all.find(|shown| shown.number == newest.number)
+        });
+        if let Some(id) = shown.and_then(|shown| shown.id.clone()) {
             object.metadata.annotations = Some([(EXTERNAL_ID.to_owned(), id)].into());
         }
         object.status = Some(status);

@@ -282,14 +282,7 @@ impl Inner {
             let state = &mut *state;
             state.queues.done(place);
             let told = self.ended(state, name, end, now);
-            let event_type = state
-                .keys
-                .get(name)
-                .and_then(|key| key.latest())
-                .map(|record| record.inputs.event_type.clone());
-            if let Some(event_type) = event_type {
-                state.pass_turns(&event_type, now);
-            }
+            state.pass_turns_after(name, now);
             told
         };
         if let Some(told) = told {
@@ -310,7 +303,14 @@ impl Inner {
         let again = matches!(key.stage, Stage::Working { again: true });
         key.stage = Stage::Resting;
         match end {
-            End::Gone => return self.dropped(state, name),
+            End::Gone => {
+                let told = self.dropped(state, name);
+                if again {
+                    // It was wished for in this very moment.
+                    state.schedule(name, now);
+                }
+                return told;
+            }
             End::Enough => state.schedule(name, now),
             End::Rest(_) if again => state.schedule(name, now),
             End::Rest(until) => {

@@ -178,3 +178,16 @@ async fn hosts_of_which_nothing_is_to_be_remembered_are_forgotten() {
         hosts.lock().len()
     );
 }
+
+#[tokio::test(start_paused = true)]
+async fn one_who_is_told_to_wait_a_day_does_not_stop_the_others_for_it() {
+    let hosts = Hosts::default();
+    let day = Duration::from_secs(24 * 60 * 60);
+    let first = go(&hosts, &limits(20, 8)).await;
+    first.done(Health::Bad(Some(day)));
+    assert!(permit(&hosts, &limits(20, 8)).await.is_err());
+    sleep(LONGEST_ASKED - Duration::from_secs(1)).await;
+    assert!(permit(&hosts, &limits(20, 8)).await.is_err());
+    sleep(Duration::from_secs(2)).await;
+    go(&hosts, &limits(20, 8)).await.done(Health::Good);
+}

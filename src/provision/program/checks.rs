@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::{Program, Surroundings};
-use crate::api::{FieldPath, OnFound, OutgoingRequest, Step, Subscription};
+use crate::api::{Change, FieldPath, OnFound, OutgoingRequest, Step, Subscription};
 use crate::expression::{Expression, Member, Position, References, Scope, Shape, Template};
 use crate::expression::{TreeTemplate, check_literal};
 use crate::webhook::compiler::Compiler;
@@ -178,6 +178,13 @@ fn signing_secret(
             let message =
                 "write exactly one of generate, fromResponse, fromHandshake and customerField";
             compiler.error(&secret_path, message);
+        }
+        if secret.from_handshake.is_some() && subscription.change() == Change::InPlace {
+            compiler.error(
+                &secret_path.field("fromHandshake"),
+                "a request that is sent again in place brings another secret, which could not be \
+                 told from a forged one: write change: Overlap",
+            );
         }
         if let Some(field) = &secret.customer_field {
             let path = secret_path.field("customerField");

@@ -53,6 +53,7 @@ fn a_status_says_whether_something_was_done() {
             check(kind, status, "unknown");
         }
     }
+    check(RequestKind::Subscribe, 303, "unknown");
     check(RequestKind::Renew, 404, "gone");
     check(RequestKind::Renew, 410, "gone");
     check(RequestKind::Renew, 403, "refused");

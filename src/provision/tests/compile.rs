@@ -293,3 +293,15 @@ fn registrations_without_a_uri_of_their_own_are_told_apart_by_something_else() {
         ]
     );
 }
+
+#[test]
+fn in_place_no_handshake_can_bring_the_secret() {
+    check_with(
+        "signingSecret: {fromHandshake: {}}",
+        &[
+            "E signingSecret.fromHandshake: a request that is sent again in place brings another \
+             secret, which could not be told from a forged one: write change: Overlap",
+        ],
+    );
+    check_with("signingSecret: {fromHandshake: {}}\nchange: Overlap", &[]);
+}

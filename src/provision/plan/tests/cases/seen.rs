@@ -6,12 +6,12 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use serde_json::json;
 
 use super::{Story, done, expiring, listed, made, put, refused, unknown, with};
-use crate::api::UpstreamSubscriptionStatus;
 use crate::api::condition::reason;
+use crate::api::{ReceivedResponse, UpstreamSubscriptionStatus};
 use crate::configuration::{RegistrationState, Sensitive};
 use crate::provision::plan::{Turn, received};
 use crate::provision::record::{ReadError, read, write};
-use crate::provision::{entries, keep_transitions, status};
+use crate::provision::{Findings, Outcome, entries, keep_transitions, status};
 
 fn shown(story: &Story) -> UpstreamSubscriptionStatus {
     let desired = story.is_desired.then(|| story.wish.desired());
@@ -213,6 +213,55 @@ fn a_uri_is_served_before_the_app_knows_it_and_answers_410_for_thirty_days() {
     assert_eq!(served(&story), ["/h/t0/1 removed", "/h/t0/2 live"]);
     story.now += Duration::from_hours(30 * 24);
     assert_eq!(served(&story), ["/h/t0/2 live"]);
+}
+
+#[test]
+fn while_an_answer_in_place_may_bring_another_secret_none_is_served() {
+    let declared = with(
+        put(),
+        "signingSecret",
+        json!({"fromResponse": "response.body.secret"}),
+    );
+    let secret = |story: &Story| match &entries(story.record(), story.now)[0].state {
+        RegistrationState::Live(live) => live.signing_secret.clone(),
+        RegistrationState::Removed => panic!("it stands"),
+    };
+    let answer = |text: &str| {
+        Outcome::Succeeded(Findings {
+            signing_secret: Some(text.into()),
+            ..Findings::default()
+        })
+    };
+    let mut story = Story::of(&declared);
+    story.expect("Subscribe");
+    story.answer(&answer("one"));
+    assert_eq!(secret(&story), Some("one".into()));
+    story.wish.version = 2;
+    story.expect("Subscribe");
+    assert_eq!(secret(&story), None);
+    story.answer(&unknown());
+    assert_eq!(secret(&story), None);
+    story.expect("Subscribe");
+    story.answer(&answer("two"));
+    assert_eq!(secret(&story), Some("two".into()));
+}
+
+#[test]
+fn a_secret_that_comes_to_be_known_later_is_masked_in_what_was_kept_before() {
+    let mut story = Story::standing(&listed());
+    let record = story.record.as_mut().unwrap();
+    let registration = record.registrations.first_mut().unwrap();
+    registration.signing_secret = Some("a-secret-of-the-app".into());
+    registration.id = Some("https://app.example/h/a-secret-of-the-app".into());
+    registration.response = Some(ReceivedResponse {
+        status: 201,
+        body: Some("{\"note\": \"a-secret-of-the-app\"}".into()),
+        headers: [("x-note".to_owned(), "a-secret-of-the-app".to_owned())].into(),
+        received_at: "2026-01-01T00:00:00Z".into(),
+    });
+    let text = serde_json::to_string(&shown(&story)).unwrap();
+    assert!(text.contains("x-note"), "{text}");
+    assert!(!text.contains("a-secret-of-the-app"), "{text}");
 }
 
 #[test]
