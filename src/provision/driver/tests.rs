@@ -245,6 +245,24 @@ async fn a_token_is_obtained_once_for_all_and_again_when_it_is_not_taken() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_token_is_used_until_shortly_before_it_expires_and_then_obtained_again() {
+    let world = World::new().await;
+    let credentials = "credentials: {request: {url: 'https://login.example/token', form: {grant: app}}, \
+                       accessToken: response.body.token, expiresIn: 'duration(\"60s\")'}\n\
+                       defaults: {headers: {Authorization: Bearer $(credentials.accessToken)}}";
+    let subscription = subscription("created", credentials);
+    // A tenth of its lifetime is kept in reserve: it is used for 54 seconds.
+    for (customers, wait, tokens) in [(1, 50, 1), (2, 70, 1), (3, 10, 2)] {
+        world.want(many(&subscription, customers));
+        world.wait(wait).await;
+        assert_eq!(world.app.count(), customers);
+        assert_eq!(world.app.tokens.load(Ordering::Relaxed), tokens);
+        let bearer = world.app.bearer.lock().unwrap().clone();
+        assert_eq!(bearer, Some(format!("Bearer t-{}", tokens - 1)));
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_a_handshake_brings_is_stored_while_the_request_is_open_and_the_first_wins() {
     let world = World::new().await;
     let wish = desired(

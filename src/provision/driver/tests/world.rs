@@ -58,6 +58,8 @@ pub struct App {
     pub hooks: Mutex<BTreeMap<u64, String>>,
     pub requests: AtomicUsize,
     pub tokens: AtomicUsize,
+    /// The access token of the last request that made something.
+    pub bearer: Mutex<Option<String>>,
     pub most_open: AtomicUsize,
     open: AtomicUsize,
     next: AtomicU64,
@@ -117,6 +119,8 @@ impl App {
             return Ok(reply(200, json!({"token": format!("t-{number}")})));
         }
         if makes {
+            let bearer = call.headers.get(http::header::AUTHORIZATION);
+            *self.bearer.lock().unwrap() = bearer.map(|it| it.to_str().unwrap().to_owned());
             let body: Value = serde_json::from_slice(call.body).unwrap();
             let target = body["target"].as_str().unwrap().to_owned();
             let hook = self.on_create.lock().unwrap().clone();
