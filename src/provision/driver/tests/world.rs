@@ -317,6 +317,26 @@ impl World {
         tokio::time::sleep(Duration::from_secs(seconds)).await;
     }
 
+    /// All metrics of the driver, as text.
+    pub fn metrics(&self) -> String {
+        let mut registry = Registry::with_prefix("tidegate");
+        metrics::register(&self.driver.0, &mut registry);
+        let mut text = String::new();
+        prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
+        text
+    }
+
+    /// The value of a metric that has no labels.
+    pub fn metric(&self, name: &str) -> i64 {
+        let text = self.metrics();
+        let start = format!("tidegate_provision_{name} ");
+        let mut values = text.lines().filter_map(|line| line.strip_prefix(&start));
+        let value = values
+            .next()
+            .unwrap_or_else(|| panic!("no {name} in {text}"));
+        value.parse().unwrap()
+    }
+
     /// How many are in a state.
     pub fn in_state(&self, state: crate::api::SubscriptionState) -> usize {
         let views = self.driver.views(None, usize::MAX);
