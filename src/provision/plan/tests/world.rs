@@ -298,6 +298,9 @@ impl World {
             );
             may_be_made(record, number);
         }
+        if self.weather == Weather::Down {
+            self.seen.insert("AskedWhileDown".into());
+        }
         let request = self.arriving(number, kind);
         let fate = self.fate();
         self.tell(format!("{kind:?} of {number}: {fate:?}"));
@@ -430,7 +433,11 @@ impl World {
 
     /// An app that shakes hands some time after its answer does so now.
     fn shake_hands(&mut self) {
-        let silent = self.weather == Weather::Foul && self.dice.below(3) == 0;
+        let silent = match self.weather {
+            Weather::Fair => false,
+            Weather::Foul => self.dice.below(3) == 0,
+            Weather::Down => true,
+        };
         if !self.app.rules.shakes_hands_late || silent {
             return;
         }
