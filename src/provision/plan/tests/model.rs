@@ -16,7 +16,8 @@ use jiff::SignedDuration;
 
 use super::invariants::{Memory, check, check_removed, check_standing, may_be_made};
 use super::scenarios::{Scenario, scenarios};
-use super::world::{Weather, World};
+use super::weather::Weather;
+use super::world::World;
 use crate::api::LifecycleAction;
 use crate::configuration::{CaptureAnswer, Captured, Sensitive};
 use crate::provision::plan::{Action, Turn, Waiting, captured, noticed, received};
