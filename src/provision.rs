@@ -39,6 +39,7 @@ pub use outcome::{Findings, Outcome, RequestKind};
 pub use program::{Program, RenderError, Surroundings, has_own_uri};
 pub use record::{Record, Registration};
 pub use render::{CredentialsRequest, Outgoing, masker};
+pub(crate) use status::quiet_since;
 pub use status::{keep_transitions, status};
 
 #[cfg(test)]

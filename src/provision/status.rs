@@ -108,7 +108,7 @@ impl View<'_> {
         if self.desired.is_none() {
             return (!record.registrations.is_empty()).then_some(SubscriptionState::Unsubscribing);
         }
-        if let Some(serving) = self.serving() {
+        if let Some(serving) = serving(self.record, self.now) {
             let is_due = serving.renew_at.is_some_and(|at| at <= self.now);
             return Some(if is_due || serving.notice.is_some() {
                 SubscriptionState::Renewing
@@ -126,24 +126,6 @@ impl View<'_> {
             SubscriptionState::Pending
         } else {
             SubscriptionState::Subscribing
-        })
-    }
-
-    /// The registration whose events come in.
-    fn serving(&self) -> Option<&Registration> {
-        let mut newest_first = self.record.registrations.iter().rev();
-        newest_first.find(|registration| {
-            let works = match registration.phase {
-                Phase::Active => true,
-                // Sent again in place: it goes on sending events meanwhile.
-                Phase::Subscribing | Phase::FollowingUp { .. } => {
-                    registration.since.is_some()
-                        && !registration.request_hash.is_empty()
-                        && registration.is_change
-                }
-                _ => false,
-            };
-            registration.leaving.is_none() && works && !has_expired(registration, self.now)
         })
     }
 
@@ -186,7 +168,7 @@ impl View<'_> {
             let message = format!("it is no longer wanted{orphans}");
             return (false, reason::UNSUBSCRIBING, message);
         }
-        let Some(serving) = self.serving() else {
+        let Some(serving) = serving(self.record, self.now) else {
             let (why, message) = self.progress();
             return (false, why, format!("{message}{orphans}"));
         };
@@ -198,7 +180,7 @@ impl View<'_> {
             );
             return (true, reason::EXPIRING_SOON, message);
         }
-        if let Some(last) = self.quiet_since() {
+        if let Some(last) = quiet_since(self.record, self.now) {
             let message = format!("nothing was received since {last}{orphans}");
             return (true, reason::QUIET_TOO_LONG, message);
         }
@@ -217,13 +199,6 @@ impl View<'_> {
             serving.number
         );
         (true, reason::SUBSCRIBED, message)
-    }
-
-    fn quiet_since(&self) -> Option<Timestamp> {
-        let period = self.record.inputs.subscription.quiet_period.as_ref()?;
-        let last = self.record.last_event_at.max(self.serving()?.since)?;
-        let ends = last.checked_add(period.duration()).ok()?;
-        (ends <= self.now).then_some(last)
     }
 
     /// What may stand at the app without anybody looking after it belongs where people look first.
@@ -385,6 +360,32 @@ fn shown_uri(inputs: &Inputs, registration: &Registration) -> Option<String> {
         .find('/')
         .map_or(uri.len(), |length| token + length);
     Some(format!("{}***{}", &uri[..token], &uri[end..]))
+}
+
+/// The registration whose events come in.
+fn serving(record: &Record, now: Timestamp) -> Option<&Registration> {
+    let mut newest_first = record.registrations.iter().rev();
+    newest_first.find(|registration| {
+        let works = match registration.phase {
+            Phase::Active => true,
+            // Sent again in place: it goes on sending events meanwhile.
+            Phase::Subscribing | Phase::FollowingUp { .. } => {
+                registration.since.is_some()
+                    && !registration.request_hash.is_empty()
+                    && registration.is_change
+            }
+            _ => false,
+        };
+        registration.leaving.is_none() && works && !has_expired(registration, now)
+    })
+}
+
+/// Since when nothing was received, if that is longer than `quietPeriod`.
+pub(crate) fn quiet_since(record: &Record, now: Timestamp) -> Option<Timestamp> {
+    let period = record.inputs.subscription.quiet_period.as_ref()?;
+    let last = record.last_event_at.max(serving(record, now)?.since)?;
+    let ends = last.checked_add(period.duration()).ok()?;
+    (ends <= now).then_some(last)
 }
 
 fn condition(type_: &str, status: bool, why: &str, message: &str, now: Timestamp) -> Condition {

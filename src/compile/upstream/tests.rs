@@ -248,6 +248,51 @@ fn other_namespaces_are_wished_for_only_where_the_type_admits_them() {
 }
 
 #[test]
+fn a_namespace_that_is_no_longer_admitted_loses_its_wishes_and_nothing_holds_them() {
+    let customers = CUSTOMERS.replace("namespace: crm", "namespace: sales");
+    let sales = &subscription("pro", "sales", PRO);
+    let with = |namespaces: &str| {
+        let allowed = format!("  allowedNamespaces: {namespaces}\n  subscription:");
+        compiled(&[
+            &TYPE.replace("  subscription:", &allowed),
+            &customers,
+            sales,
+        ])
+    };
+    let admitted = with("{from: All}");
+    assert_eq!(admitted.upstream.len(), 2);
+    for edited in [
+        with("{from: Same}"),
+        with("{from: Selector, selector: {matchLabels: {team: marketing}}}"),
+        compiled(&[TYPE, &customers, sales]),
+    ] {
+        assert!(edited.upstream.is_empty(), "{:#?}", edited.upstream);
+        for wish in &admitted.upstream {
+            assert!(!edited.held.contains(&wish.name), "{} is held", wish.name);
+        }
+        let mut verdicts = edited.verdicts.iter();
+        let verdict = verdicts.find(|it| it.kind == Kind::EventSubscription);
+        let state = &verdict.unwrap().state;
+        assert!(
+            matches!(
+                state,
+                State::Waiting {
+                    reason: reason::NOT_ALLOWED,
+                    ..
+                }
+            ),
+            "{state:?}"
+        );
+    }
+    // A type that is broken as well says nothing about whom it admits: then they are held.
+    let broken = with("{from: Nobody}");
+    assert!(broken.upstream.is_empty());
+    for wish in &admitted.upstream {
+        assert!(broken.held.contains(&wish.name), "{} is lost", wish.name);
+    }
+}
+
+#[test]
 fn what_holds_a_wish_is_said_where_it_is_made() {
     let without_field = CUSTOMERS.replace("domain: beta.crm.example, ", "");
     let compiled = compiled(&[TYPE, &without_field, &subscription("pro", "crm", PRO)]);

@@ -16,7 +16,7 @@ use prometheus_client::registry::{Registry, Unit};
 
 use super::Inner;
 use crate::provision::record::Phase;
-use crate::provision::{Outcome, RequestKind};
+use crate::provision::{Outcome, RequestKind, quiet_since};
 
 /// Which request it was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelValue)]
@@ -139,14 +139,22 @@ struct Counts {
     leaving: i64,
     failing: i64,
     orphans: i64,
+    quiet: i64,
     next_expiry: Option<Timestamp>,
 }
 
 impl Inner {
     fn counts(&self) -> Counts {
         let mut counts = Counts::default();
+        let now = self.now();
         let state = self.lock();
-        for record in state.keys.values().filter_map(|key| key.latest()) {
+        for key in state.keys.values() {
+            let Some(record) = key.latest() else {
+                continue;
+            };
+            let is_quiet =
+                quiet_since(record, now).is_some() && key.wish(state.is_complete).is_some();
+            counts.quiet += i64::from(is_quiet);
             counts.orphans += record
                 .orphans
                 .iter()
@@ -181,6 +189,7 @@ impl Collector for Observed {
             leaving,
             failing,
             orphans,
+            quiet,
             next_expiry,
         } = inner.counts();
         let states = [
@@ -203,6 +212,13 @@ impl Collector for Observed {
         gauge.encode(encoder.encode_descriptor(
             "orphans",
             "Registrations that may stand at apps without our being able to remove them",
+            None,
+            MetricType::Gauge,
+        )?)?;
+        let gauge = ConstGauge::new(quiet);
+        gauge.encode(encoder.encode_descriptor(
+            "quiet_subscriptions",
+            "Subscriptions for which nothing was received for longer than their quietPeriod",
             None,
             MetricType::Gauge,
         )?)?;

@@ -1,5 +1,6 @@
 //! The driver with an app in memory, on a clock that stands still unless somebody waits.
 
+mod counts;
 mod world;
 
 use std::sync::Arc;
@@ -272,6 +273,24 @@ async fn a_token_is_obtained_once_for_all_and_again_when_it_is_not_taken() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_token_is_used_until_shortly_before_it_expires_and_then_obtained_again() {
+    let world = World::new().await;
+    let credentials = "credentials: {request: {url: 'https://login.example/token', form: {grant: app}}, \
+                       accessToken: response.body.token, expiresIn: 'duration(\"60s\")'}\n\
+                       defaults: {headers: {Authorization: Bearer $(credentials.accessToken)}}";
+    let subscription = subscription("created", credentials);
+    // A tenth of its lifetime is kept in reserve: it is used for 54 seconds.
+    for (customers, wait, tokens) in [(1, 50, 1), (2, 70, 1), (3, 10, 2)] {
+        world.want(many(&subscription, customers));
+        world.wait(wait).await;
+        assert_eq!(world.app.count(), customers);
+        assert_eq!(world.app.tokens.load(Ordering::Relaxed), tokens);
+        let bearer = world.app.bearer.lock().unwrap().clone();
+        assert_eq!(bearer, Some(format!("Bearer t-{}", tokens - 1)));
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_a_handshake_brings_is_stored_while_the_request_is_open_and_the_first_wins() {
     let world = World::new().await;
     let wish = desired(
@@ -453,22 +472,4 @@ async fn draining_waits_for_open_requests_and_stores_what_came_of_them() {
     world.want(many(&subscription("created", ""), 100));
     world.wait(600).await;
     assert_eq!((world.app.count(), known(&world)), (100, 100));
-}
-
-#[tokio::test(start_paused = true)]
-async fn every_kind_of_outcome_is_counted_by_labels_of_ours() {
-    let world = World::new().await;
-    world.want(many(&subscription("created", ""), 3));
-    world.wait(10).await;
-    let mut registry = Registry::with_prefix("tidegate");
-    metrics::register(&world.driver.0, &mut registry);
-    let mut text = String::new();
-    prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
-    for line in [
-        "tidegate_provision_requests_total{request=\"Subscribe\",outcome=\"Succeeded\"} 3",
-        "tidegate_provision_registrations{state=\"Active\"} 3",
-        "tidegate_provision_orphans 0",
-    ] {
-        assert!(text.contains(line), "{line} is not in {text}");
-    }
 }

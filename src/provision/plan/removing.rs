@@ -57,7 +57,9 @@ pub(super) fn depart(record: &mut Record, number: u32, now: Timestamp) {
         return;
     };
     let why = registration.leaving.as_ref().map(|leaving| leaving.why);
-    if registration.notice == Some(LifecycleAction::Gone) {
+    // What was set again since, with an answer that was lost, may be there all the same.
+    let may_be_back = registration.request_hash.is_empty();
+    if registration.notice == Some(LifecycleAction::Gone) && !may_be_back {
         drop(record, number, now);
     } else if why == Some(Departure::Unwanted) && inputs.deletion_policy == DeletionPolicy::Orphan {
         list_orphan(record, number, OrphanReason::Policy, now);

@@ -6,4 +6,5 @@ mod dice;
 mod invariants;
 mod model;
 mod scenarios;
+mod weather;
 mod world;

@@ -173,4 +173,4 @@ macro_rules! providers {
     };
 }
 
-providers! { github stripe shopify jira graph google calendly typeform okta zendesk }
+providers! { github stripe shopify jira graph google calendly typeform okta zendesk trello }

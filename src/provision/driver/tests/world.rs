@@ -58,6 +58,8 @@ pub struct App {
     pub hooks: Mutex<BTreeMap<u64, String>>,
     pub requests: AtomicUsize,
     pub tokens: AtomicUsize,
+    /// The access token of the last request that made something.
+    pub bearer: Mutex<Option<String>>,
     pub most_open: AtomicUsize,
     open: AtomicUsize,
     next: AtomicU64,
@@ -117,6 +119,8 @@ impl App {
             return Ok(reply(200, json!({"token": format!("t-{number}")})));
         }
         if makes {
+            let bearer = call.headers.get(http::header::AUTHORIZATION);
+            *self.bearer.lock().unwrap() = bearer.map(|it| it.to_str().unwrap().to_owned());
             let body: Value = serde_json::from_slice(call.body).unwrap();
             let target = body["target"].as_str().unwrap().to_owned();
             let hook = self.on_create.lock().unwrap().clone();
@@ -311,6 +315,26 @@ impl World {
     /// Lets time go by.
     pub async fn wait(&self, seconds: u64) {
         tokio::time::sleep(Duration::from_secs(seconds)).await;
+    }
+
+    /// All metrics of the driver, as text.
+    pub fn metrics(&self) -> String {
+        let mut registry = Registry::with_prefix("tidegate");
+        metrics::register(&self.driver.0, &mut registry);
+        let mut text = String::new();
+        prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
+        text
+    }
+
+    /// The value of a metric that has no labels.
+    pub fn metric(&self, name: &str) -> i64 {
+        let text = self.metrics();
+        let start = format!("tidegate_provision_{name} ");
+        let mut values = text.lines().filter_map(|line| line.strip_prefix(&start));
+        let value = values
+            .next()
+            .unwrap_or_else(|| panic!("no {name} in {text}"));
+        value.parse().unwrap()
     }
 
     /// How many are in a state.

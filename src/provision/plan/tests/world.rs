@@ -12,45 +12,13 @@ use super::app::{App, Arriving};
 use super::dice::Dice;
 use super::invariants::may_be_made;
 use super::scenarios::{Scenario, Wish, content, subscription};
+use super::weather::{Fate, Weather};
 use crate::configuration::{CaptureAnswer, Captured, Sensitive};
 use crate::provision::plan::{
     Action, Context, Seeds, Shown, Turn, Waiting, captured, opened, plan, settle,
 };
 use crate::provision::record::{self, Attempt};
 use crate::provision::{Desired, Outcome, Record, RequestKind};
-
-/// What becomes of one request.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Fate {
-    /// It is carried out and answered.
-    Answered,
-    /// It is carried out, and the answer says that something went wrong, or cannot be read.
-    DoneThenFailed,
-    /// It is not carried out, but nobody knows.
-    Failed,
-    /// No answer before the deadline; carried out at some time until then.
-    TimedOut,
-    Refused,
-    Throttled,
-    NotSent,
-    /// The process dies before it sends.
-    CrashBefore,
-    /// The process dies while the request is open; it is carried out at some time until the deadline.
-    CrashOpen,
-    /// The process dies after the answer, before it is stored.
-    CrashAfter,
-}
-
-/// How the world treats requests.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Weather {
-    /// Everything works.
-    Fair,
-    /// Anything may happen.
-    Foul,
-    /// The app is down.
-    Down,
-}
 
 pub struct World {
     pub knows: bool,
@@ -262,29 +230,6 @@ impl World {
         self.idle_writes = 0;
     }
 
-    fn fate(&mut self) -> Fate {
-        match self.weather {
-            Weather::Fair => Fate::Answered,
-            Weather::Down => match self.dice.below(3) {
-                0 => Fate::Failed,
-                1 => Fate::NotSent,
-                _ => Fate::TimedOut,
-            },
-            Weather::Foul => match self.dice.below(100) {
-                0..7 => Fate::DoneThenFailed,
-                7..11 => Fate::Failed,
-                11..15 => Fate::TimedOut,
-                15..19 => Fate::Refused,
-                19..22 => Fate::Throttled,
-                22..25 => Fate::NotSent,
-                25..28 => Fate::CrashBefore,
-                28..34 => Fate::CrashOpen,
-                34..38 => Fate::CrashAfter,
-                _ => Fate::Answered,
-            },
-        }
-    }
-
     fn send(&mut self, number: u32, kind: &RequestKind, deadline: Timestamp) {
         self.sends += 1;
         if *kind == RequestKind::Subscribe {
@@ -298,8 +243,11 @@ impl World {
             );
             may_be_made(record, number);
         }
+        if self.weather == Weather::Down {
+            self.seen.insert("AskedWhileDown".into());
+        }
         let request = self.arriving(number, kind);
-        let fate = self.fate();
+        let fate = self.weather.fate(&mut self.dice);
         self.tell(format!("{kind:?} of {number}: {fate:?}"));
         let error = || "no".to_owned();
         let none = None;
@@ -430,7 +378,11 @@ impl World {
 
     /// An app that shakes hands some time after its answer does so now.
     fn shake_hands(&mut self) {
-        let silent = self.weather == Weather::Foul && self.dice.below(3) == 0;
+        let silent = match self.weather {
+            Weather::Fair => false,
+            Weather::Foul => self.dice.below(3) == 0,
+            Weather::Down => true,
+        };
         if !self.app.rules.shakes_hands_late || silent {
             return;
         }

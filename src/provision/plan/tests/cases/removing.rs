@@ -209,3 +209,18 @@ fn what_the_app_has_removed_is_replaced_without_a_request_to_remove_it() {
     assert_eq!(story.rests(), Waiting::Due);
     assert_eq!(story.record().registrations.len(), 1);
 }
+
+#[test]
+fn what_was_removed_and_perhaps_set_again_is_removed_by_us() {
+    let mut story = Story::standing(&put());
+    story.now += Duration::from_hours(1);
+    let next = noticed(story.record(), 1, LifecycleAction::Gone).unwrap();
+    story.store(next);
+    assert_eq!(story.expect("Subscribe"), 1);
+    story.answer(&unknown());
+    story.is_desired = false;
+    assert_eq!(story.expect("Unsubscribe(0)"), 1);
+    story.answer(&done());
+    assert_eq!(story.rests(), Waiting::Tombstone);
+    assert!(story.record().orphans.is_empty());
+}
