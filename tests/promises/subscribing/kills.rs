@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use super::all_of;
+use super::lives::never_twice;
 use super::moods::{MOODS, Mood};
 use super::spec::{Renewal, Spec};
 use super::world::World;
@@ -314,6 +315,7 @@ async fn end(world: &World, mood: &Mood, is_edited: bool) {
     if is_knowable {
         world.app.assert_unharmed();
     }
+    let mut overlapped = 0;
     for customer in world.customers() {
         let all = world.app.all(&customer);
         if world.spec.set_url {
@@ -327,8 +329,17 @@ async fn end(world: &World, mood: &Mood, is_edited: bool) {
             let left: Vec<_> = all.iter().filter(|hook| hook.ended.is_none()).collect();
             assert!(left.is_empty(), "{left:?}");
         }
-        // No two at a time but for the time of an overlap.
+        let is_recreated = world.spec.renewal == Some(Renewal::Recreate);
+        if is_knowable {
+            let overlaps = never_twice(&world.app, &customer, is_recreated);
+            assert!(overlaps == 0 || !world.spec.set_url, "there is one URL");
+            overlapped += overlaps;
+        }
         let last: Option<Instant> = all.iter().filter_map(|hook| Some(hook.ended?.0)).max();
         assert!(last.is_some() || !is_knowable, "{customer} had one");
     }
+    assert!(
+        overlapped > 0 || world.spec.set_url || !is_knowable,
+        "changes overlap"
+    );
 }

@@ -8,6 +8,7 @@ use rand::{RngExt, SeedableRng};
 use serde_json::json;
 
 use super::all_of;
+use super::lives::never_twice;
 use super::spec::{Renewal, Secret, Spec};
 use super::world::World;
 use crate::support::model_app::{Fault, Handshake, Moods, Op, SecretFrom};
@@ -117,5 +118,11 @@ async fn killed_at_random(seed: u64, spec: Declare, moods: Behave) {
     for name in &names {
         world.is_gone(name).await;
     }
+    let is_recreated = world.spec.renewal == Some(Renewal::Recreate);
+    let overlapped = names
+        .iter()
+        .map(|name| never_twice(&world.app, name, is_recreated));
+    let overlapped: usize = overlapped.sum();
+    assert_eq!(overlapped == 0, world.spec.set_url, "{overlapped} times");
     world.app.assert_unharmed();
 }
