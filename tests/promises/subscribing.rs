@@ -7,6 +7,7 @@ mod edits;
 mod forged;
 mod global;
 mod kills;
+mod lives;
 mod moods;
 mod random_kills;
 mod secrets;

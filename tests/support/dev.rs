@@ -88,6 +88,11 @@ impl Dev {
         self.log = Some(log.to_owned());
     }
 
+    /// From its next start on it has these arguments beside its own.
+    pub fn start_as(&mut self, arguments: &[String]) {
+        self.arguments = arguments.to_vec();
+    }
+
     /// A process that is not started yet.
     pub fn new(manifests: PathBuf, data: PathBuf, arguments: &[&str]) -> Self {
         Self {

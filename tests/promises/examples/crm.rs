@@ -131,6 +131,11 @@ async fn the_crm_is_what_readme_says() {
         })
         .await;
     }
+    eventually("it says who may be called", async || {
+        let said = "Sinks and apps may be at private addresses here";
+        dev.output().contains(said)
+    })
+    .await;
     for file in std::fs::read_dir(dev.data.join("upstream-subscriptions/crm")).unwrap() {
         let text = std::fs::read_to_string(file.unwrap().path()).unwrap();
         assert!(
@@ -169,10 +174,30 @@ async fn the_crm_is_what_readme_says() {
         .collect();
     dev.edit("customers.yaml", &without.join("---\n"));
     crm.says("globex: wh_1 is removed", 1).await;
+    eventually("initech is active", async || is_active("initech").await).await;
 
     // Killed, and the app forgets: registered anew.
     dev.kill();
+    let before = dev.output().len();
     dev.run().await;
+    let rows = async || {
+        let output = dev.output();
+        let table = output[before..].split_once("UPSTREAM SUBSCRIPTION");
+        let rows = table.map_or("", |(_, rows)| {
+            rows.split_once("\n\n").unwrap_or_default().0
+        });
+        let rows = rows.lines().skip(1).map(str::to_owned);
+        rows.collect::<Vec<String>>()
+    };
+    eventually("the table is shown", async || rows().await.len() == 2).await;
+    let rows = rows().await;
+    for customer in ["acme", "initech"] {
+        let is_active = |row: &String| {
+            let cells: Vec<&str> = row.split_whitespace().collect();
+            cells.contains(&customer) && cells.last() == Some(&"active")
+        };
+        assert!(rows.iter().any(is_active), "{customer}: {rows:?}");
+    }
     assert_eq!(crm.count("acme: wh_1 is registered"), 1);
     let port = crm.url.rsplit(':').next().unwrap().to_owned();
     drop(crm);

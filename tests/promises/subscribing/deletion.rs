@@ -112,4 +112,14 @@ async fn a_customer_whose_token_is_dead_blocks_nothing_and_is_listed() {
     assert!((1..10).contains(&tries), "{tries}");
     tokio::time::sleep(Duration::from_secs(3)).await;
     assert_eq!(world.app.count("dead", Op::Delete), tries, "given up");
+    // Whoever sends there still has nobody to complain to, and it is said which one that is.
+    world.app.assert_unharmed();
+    world.app.send("dead", "late");
+    world
+        .wait("the app gives it up", async || {
+            world.app.live("dead")[0].disabled.is_some()
+        })
+        .await;
+    world.excuse_orphans(&["dead".to_owned()]).await;
+    world.app.assert_unharmed();
 }

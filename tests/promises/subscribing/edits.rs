@@ -230,6 +230,50 @@ async fn what_vanished_at_the_app_is_restored() {
     world.app.assert_unharmed();
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn another_public_url_registers_anew_only_where_that_is_allowed() {
+    let mut world = begin(Spec::of(&["acme", "globex"])).await;
+    let before: Vec<_> = ["acme", "globex"].map(|it| world.stands_now(it)).into();
+    let public = format!("http://localhost:{}", world.dev.listen.port());
+    let mut arguments = vec!["--public-url".to_owned(), public.clone()];
+    world.dev.kill();
+    world.dev.start_as(&arguments);
+    world.dev.run().await;
+    let is_told = async || {
+        let said = "The public URL changed, and 2 subscriptions at apps still name the former one. \
+            They stay as they are; start with --allow-re-registration to register them anew.";
+        world.dev.output().contains(said)
+    };
+    world.wait("it says what did not happen", is_told).await;
+    tokio::time::sleep(Duration::from_millis(1500)).await;
+    for (customer, before) in ["acme", "globex"].into_iter().zip(&before) {
+        assert_eq!(world.app.asked(customer).len(), 1, "nothing is asked");
+        assert_eq!(world.stands(customer).await.id, before.id);
+        world.arrives(customer).await;
+    }
+
+    world.dev.kill();
+    arguments.push("--allow-re-registration".to_owned());
+    world.dev.start_as(&arguments);
+    // Once more, to see that it is done once.
+    for _ in 0..2 {
+        world.dev.run().await;
+        for (customer, before) in ["acme", "globex"].into_iter().zip(&before) {
+            let is_removed = async || world.app.count(customer, Op::Delete) == 1;
+            world.wait("the old one is removed", is_removed).await;
+            let new = world.stands(customer).await;
+            assert_ne!(new.id, before.id);
+            assert!(new.target.starts_with(&public), "{}", new.target);
+            world.arrives(customer).await;
+            let all = world.app.all(customer);
+            assert_eq!((all.len(), world.app.count(customer, Op::Delete)), (2, 1));
+            assert!(all[0].ended.unwrap().0 > new.made, "the new one first");
+        }
+        world.dev.kill();
+    }
+    world.app.assert_unharmed();
+}
+
 /// Sends an event to each customer all the time; whose and which.
 async fn send_all_the_time(
     app: Arc<ModelApp>,

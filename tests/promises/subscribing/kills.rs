@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use super::all_of;
+use super::lives::never_twice;
 use super::moods::{MOODS, Mood};
 use super::spec::{Renewal, Spec};
 use super::world::World;
@@ -311,24 +312,35 @@ async fn end(world: &World, mood: &Mood, is_edited: bool) {
     let is_knowable = is_knowable(world, mood, is_edited);
     // Whatever might still be sent is sent by now.
     tokio::time::sleep(Duration::from_millis(500)).await;
-    if is_knowable {
-        world.app.assert_unharmed();
+    if !is_knowable {
+        world.excuse_orphans(&world.customers()).await;
     }
+    world.app.assert_unharmed();
+    let mut overlapped = 0;
     for customer in world.customers() {
         let all = world.app.all(&customer);
         if world.spec.set_url {
             // Never without a URL, until it was removed.
             for pair in all.windows(2) {
                 let (ended, why) = pair[0].ended.unwrap();
-                assert!(why == End::Replaced && pair[1].made - ended < Duration::from_millis(5));
+                assert_eq!((why, ended), (End::Replaced, pair[1].made), "{customer}");
             }
         }
         if is_knowable {
             let left: Vec<_> = all.iter().filter(|hook| hook.ended.is_none()).collect();
             assert!(left.is_empty(), "{left:?}");
         }
-        // No two at a time but for the time of an overlap.
+        let is_recreated = world.spec.renewal == Some(Renewal::Recreate);
+        if is_knowable {
+            let overlaps = never_twice(&world.app, &customer, is_recreated);
+            assert!(overlaps == 0 || !world.spec.set_url, "there is one URL");
+            overlapped += overlaps;
+        }
         let last: Option<Instant> = all.iter().filter_map(|hook| Some(hook.ended?.0)).max();
         assert!(last.is_some() || !is_knowable, "{customer} had one");
     }
+    assert!(
+        overlapped > 0 || world.spec.set_url || !is_knowable,
+        "changes overlap"
+    );
 }

@@ -81,8 +81,8 @@ pub const MOODS: &[Mood] = &[
     }),
     Mood::new(
         "lists lag behind",
-        |spec| spec.settle = "3s",
-        |moods| moods.list_lag = Duration::from_millis(1500),
+        |spec| spec.settle = "6s",
+        |moods| moods.list_lag = Duration::from_secs(5),
     ),
     Mood {
         foreign: true,

@@ -1,6 +1,9 @@
 //! The process is killed again and again at moments that nobody chose, while everything changes and
 //! the app is in its worst mood.
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use rand::rngs::StdRng;
@@ -8,12 +11,16 @@ use rand::{RngExt, SeedableRng};
 use serde_json::json;
 
 use super::all_of;
+use super::lives::never_twice;
 use super::spec::{Renewal, Secret, Spec};
 use super::world::World;
-use crate::support::model_app::{Fault, Handshake, Moods, Op, SecretFrom};
+use crate::support::model_app::{Fault, Handshake, ModelApp, Moods, Op, SecretFrom};
 
 /// How often each is killed.
 const KILLS: usize = 20;
+
+/// So many customers unsubscribe and subscribe again meanwhile.
+const LEAVING: usize = 4;
 
 type Declare = fn(&mut Spec);
 type Behave = fn(&mut Moods);
@@ -62,10 +69,20 @@ async fn killed_at_random(seed: u64, spec: Declare, moods: Behave) {
     begin.rollout = Some(json!({"stopAfterFailures": 1000}));
     spec(&mut begin);
     let mut world = World::prepare(begin).await;
+    world.app.pause_sending();
     for name in &names {
-        world.app.set(name, moods);
+        world.app.set(name, |all| {
+            moods(all);
+            all.is_patient = true;
+        });
         world.app.add_foreign(name, "http://127.0.0.1:9/foreign");
     }
+    let stop = Arc::new(AtomicBool::new(false));
+    let load = tokio::spawn(send_all_the_time(
+        Arc::clone(&world.app),
+        names.clone(),
+        Arc::clone(&stop),
+    ));
     for kill in 0..KILLS {
         for name in &names {
             let fault = match random.random_range(0..8) {
@@ -85,7 +102,7 @@ async fn killed_at_random(seed: u64, spec: Declare, moods: Behave) {
         match random.random_range(0..5) {
             0 => world.edit(|spec| spec.label = json!(kill)),
             1 => {
-                let name = names[random.random_range(0..names.len())].clone();
+                let name = names[random.random_range(0..LEAVING)].clone();
                 world.edit(|spec| {
                     let before = spec.without_subscription.len();
                     spec.without_subscription.retain(|other| *other != name);
@@ -100,11 +117,14 @@ async fn killed_at_random(seed: u64, spec: Declare, moods: Behave) {
         world.dev.spawn();
         // From before anything is sent until long after everything is.
         let pause = random.random_range(0..=3000_u64);
-        tokio::time::sleep(Duration::from_millis(pause * pause / 3000)).await;
+        let pause = Duration::from_millis(pause * pause / 3000);
+        let _ = tokio::time::timeout(pause, serve(&world)).await;
+        world.app.pause_sending();
         world.dev.kill();
     }
     world.app.recover();
     world.dev.run().await;
+    world.app.resume_sending();
     for name in &names {
         if world.spec.without_subscription.contains(name) {
             world.is_gone(name).await;
@@ -113,9 +133,58 @@ async fn killed_at_random(seed: u64, spec: Declare, moods: Behave) {
             world.arrives(name).await;
         }
     }
+    stop.store(true, Ordering::Relaxed);
+    load.await.unwrap();
+    // Whoever unsubscribed gets nothing more; all others get all that was acknowledged.
+    for name in &names[LEAVING..] {
+        let acknowledged = acknowledged(&world.app, name);
+        let count = acknowledged.len();
+        assert!(count > 5, "there was some load: {count} of {name}");
+        let is_delivered = async || acknowledged.is_subset(&world.delivered(name));
+        let what = format!("all events of {name} that were acknowledged are delivered");
+        world.wait(&what, is_delivered).await;
+    }
     world.edit(|spec| spec.customers.clear());
     for name in &names {
         world.is_gone(name).await;
     }
+    let is_recreated = world.spec.renewal == Some(Renewal::Recreate);
+    let overlapped = names
+        .iter()
+        .map(|name| never_twice(&world.app, name, is_recreated));
+    let overlapped: usize = overlapped.sum();
+    assert_eq!(overlapped == 0, world.spec.set_url, "{overlapped} times");
     world.app.assert_unharmed();
+}
+
+/// Events are sent as soon as the process takes them; until it is killed.
+async fn serve(world: &World) {
+    let url = world.dev.admin_url("/readyz");
+    loop {
+        let answer = world.dev.client.get(&url).send().await;
+        if answer.is_ok_and(|answer| answer.status().is_success()) {
+            world.app.resume_sending();
+            return std::future::pending().await;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+/// Sends events to every webhook all the time, each once the one before has had its time.
+async fn send_all_the_time(app: Arc<ModelApp>, names: Vec<String>, stop: Arc<AtomicBool>) {
+    let mut number = 0;
+    while !stop.load(Ordering::Relaxed) {
+        for name in names.iter().filter(|name| app.is_idle(name)) {
+            number += 1;
+            app.send(name, &format!("busy-{number}"));
+        }
+        tokio::time::sleep(Duration::from_millis(40)).await;
+    }
+}
+
+/// The events of a customer that we have taken over from the app.
+fn acknowledged(app: &ModelApp, name: &str) -> BTreeSet<String> {
+    let sent = app.sent(name).into_iter();
+    let taken = sent.filter(|sent| matches!(sent.status, Some(200..300)));
+    taken.map(|sent| sent.event_id).collect()
 }

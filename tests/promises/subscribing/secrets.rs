@@ -116,6 +116,7 @@ async fn nothing_is_shown(secret: Secret, moods: Behave) {
     }
     world.edit(|spec| spec.customers.clear());
     world.is_gone("acme").await;
+    world.app.assert_unharmed();
     assert!(world.dev.stop().await.success());
 
     let mut secrets: Vec<(&'static str, Vec<u8>)> = Vec::new();

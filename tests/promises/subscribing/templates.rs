@@ -143,6 +143,7 @@ async fn a_field_stays_where_it_was_put() {
         .map(|position| app.asked(position).len())
         .sum();
     assert_eq!(all, known, "nothing else was called");
+    app.assert_unharmed();
     drop(dev);
 }
 
@@ -281,5 +282,6 @@ async fn no_host_is_called_that_was_not_allowed() {
         }
     }
     assert_eq!(other.asked_count(), 0);
+    app.assert_unharmed();
     drop(dev);
 }

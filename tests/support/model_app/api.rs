@@ -243,7 +243,7 @@ async fn done(shared: &Arc<Shared>, asking: &Asking) -> Answer {
                     hook.expires = moods.lifetime.map(|lifetime| Instant::now() + lifetime);
                 }
                 _ => {
-                    state.ledger.end(&id, End::Deleted);
+                    state.ledger.end(&id, Instant::now(), End::Deleted);
                     return (204, Value::Null);
                 }
             }
@@ -320,11 +320,11 @@ async fn create(shared: &Arc<Shared>, asking: &Asking, moods: &Moods) -> Answer 
         );
     }
     let mut state = shared.state();
-    if asking.is_set {
-        for hook in state.ledger.live(tenant) {
-            state.ledger.end(&hook.id, End::Replaced);
-        }
-    }
+    let replaced = if asking.is_set {
+        state.ledger.live(tenant)
+    } else {
+        Vec::new()
+    };
     let key = key.map(str::to_owned);
     let hook = state
         .ledger
@@ -334,6 +334,10 @@ async fn create(shared: &Arc<Shared>, asking: &Asking, moods: &Moods) -> Answer 
     let mut data = shown(hook);
     if moods.secret == SecretFrom::Answer {
         data["secret"] = json!(secret);
+    }
+    let made = hook.made;
+    for hook in replaced {
+        state.ledger.end(&hook.id, made, End::Replaced);
     }
     (201, json!({"data": data, "errors": []}))
 }

@@ -143,9 +143,9 @@ impl Ledger {
         self.hooks.iter_mut().find(|hook| hook.id == id)
     }
 
-    pub(super) fn end(&mut self, id: &str, end: End) {
+    pub(super) fn end(&mut self, id: &str, at: Instant, end: End) {
         if let Some(hook) = self.get(id).filter(|hook| hook.ended.is_none()) {
-            hook.ended = Some((Instant::now(), end));
+            hook.ended = Some((at, end));
         }
     }
 

@@ -44,6 +44,9 @@ pub struct Moods {
     pub lifetime: Option<Duration>,
     /// Events are sent only once the registration is enabled.
     pub needs_enabling: bool,
+    /// An event is tried again after pauses that double from 0.1 s on: within seconds, as within
+    /// hours at real apps, no eight of them fail. Else the pauses are short.
+    pub is_patient: bool,
     /// Answers repeat what was asked, in several encodings.
     pub echo: bool,
     /// Requests need the token that `POST /<tenant>/token` gives.

@@ -28,7 +28,17 @@ pub(super) fn send(shared: &Arc<Shared>, tenant: &str, event_id: &str) -> usize 
         .collect();
     for hook in &wanted {
         let (shared, hook, event_id) = (Arc::clone(shared), hook.clone(), event_id.to_owned());
-        tokio::spawn(async move { deliver(&shared, &hook, &event_id).await });
+        *{ shared.state() }
+            .on_their_way
+            .entry(hook.tenant.clone())
+            .or_default() += 1;
+        tokio::spawn(async move {
+            deliver(&shared, &hook, &event_id).await;
+            *{ shared.state() }
+                .on_their_way
+                .get_mut(&hook.tenant)
+                .unwrap() -= 1;
+        });
     }
     wanted.len()
 }
@@ -56,7 +66,14 @@ fn signed(shared: &Shared, hook: &Hook, body: String) -> reqwest::RequestBuilder
 
 async fn deliver(shared: &Shared, hook: &Hook, event_id: &str) {
     let body = json!({"id": event_id, "tenant": hook.tenant}).to_string();
-    for tries in 0..TRIES {
+    let is_patient = shared.moods(&hook.tenant).is_patient;
+    let mut tries = 0;
+    while tries < TRIES {
+        let pauses = shared.state().pauses;
+        if pauses % 2 == 1 {
+            tokio::time::sleep(PAUSE).await;
+            continue;
+        }
         let request = signed(shared, hook, body.clone());
         let answer = request.send().await;
         let status = answer.ok().map(|answer| answer.status().as_u16());
@@ -71,6 +88,7 @@ async fn deliver(shared: &Shared, hook: &Hook, event_id: &str) {
                 status,
             });
             state.ledger.expire();
+            let is_cut_off = status.is_none() && state.pauses != pauses;
             let Some(hook) = state.ledger.get(&hook.id) else {
                 return;
             };
@@ -78,12 +96,20 @@ async fn deliver(shared: &Shared, hook: &Hook, event_id: &str) {
             if hook.ended.is_some() {
                 return;
             }
-            judge(hook, status);
+            if !is_cut_off {
+                judge(hook, status);
+                tries += 1;
+            }
             if hook.disabled.is_some() || matches!(status, Some(200..300)) {
                 return;
             }
         }
-        tokio::time::sleep((PAUSE * 2u32.pow(tries.min(4))).min(Duration::from_secs(1))).await;
+        let pause = if is_patient {
+            PAUSE * 2u32.pow(tries)
+        } else {
+            (PAUSE * 2u32.pow(tries.saturating_sub(1).min(4))).min(Duration::from_secs(1))
+        };
+        tokio::time::sleep(pause).await;
     }
 }
 
