@@ -91,7 +91,8 @@ fn may_be_answered_anew(inputs: &Inputs, registration: &Registration) -> bool {
     let secret = inputs.subscription.signing_secret.as_ref();
     secret.is_some_and(|secret| secret.from_response.is_some())
         && registration.since.is_some()
-        && matches!(registration.phase, Phase::Subscribing | Phase::Unsure)
+        && (matches!(registration.phase, Phase::Subscribing | Phase::Unsure)
+            || registration.request_hash.is_empty())
 }
 
 fn shown(inputs: &Inputs, fields: &Fields) -> BTreeMap<String, Value> {
