@@ -207,6 +207,26 @@ fn found(record: &mut Record, number: u32, mut ids: Vec<String>, now: Timestamp,
     }
     if has_own_uri {
         twins(record, number, ids, now);
+    } else {
+        strays(record, number, ids, now);
+    }
+}
+
+/// Further registrations that a lookup found where they share one URI: one of them may be ours from
+/// an attempt whose answer was lost, another somebody else's of the same name. None is touched.
+fn strays(record: &mut Record, number: u32, ids: Vec<String>, now: Timestamp) {
+    for id in ids {
+        if record.orphans.iter().any(|it| it.id.as_ref() == Some(&id)) {
+            continue;
+        }
+        record.orphans.push(Orphan {
+            number,
+            last_number: number,
+            id: Some(id),
+            request: None,
+            why: OrphanReason::NotSurelyOurs,
+            since: now,
+        });
     }
 }
 

@@ -6,7 +6,7 @@ use super::app::AtApp;
 use super::world::World;
 use crate::configuration::RegistrationState;
 use crate::provision::record::{Departure, Orphan, OrphanReason, Registration};
-use crate::provision::{Record, entries};
+use crate::provision::{Record, entries, has_own_uri};
 
 /// What is remembered from step to step.
 #[derive(Default)]
@@ -63,7 +63,9 @@ fn may_be_left(world: &World, why: OrphanReason) -> bool {
         // lost and the request changed before it was repeated, the same id with another content is
         // not the same request any more, and what the former one was made from is not kept.
         OrphanReason::AnswerLost => subscription.lookup.is_none() && world.app.rules.idempotent,
-        OrphanReason::Conflict | OrphanReason::NotSurelyOurs | OrphanReason::Policy => false,
+        // Where all share one URI, a second one of the same name may be somebody else's.
+        OrphanReason::NotSurelyOurs => !has_own_uri(subscription),
+        OrphanReason::Conflict | OrphanReason::Policy => false,
     }
 }
 

@@ -430,6 +430,12 @@ fn without_a_uri_of_its_own_what_is_found_is_not_touched_unless_it_is_vouched_fo
     story.expect("Subscribe");
     story.answer(&unknown());
     story.expect("Lookup(None)");
-    story.answer(&found(&["wh_9"]));
+    story.answer(&found(&["wh_9", "wh_10"]));
     assert!(story.current().is_active());
+    assert_eq!(story.current().id.as_deref(), Some("wh_9"));
+    // Perhaps ours, perhaps somebody else's of the same name: listed, and never touched.
+    let orphans = story.record().orphans.iter();
+    let listed: Vec<_> = orphans.map(|it| (it.id.as_deref(), it.why)).collect();
+    assert_eq!(listed, [(Some("wh_10"), OrphanReason::NotSurelyOurs)]);
+    assert_eq!(story.rests(), Waiting::Due);
 }
