@@ -11,7 +11,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
 use super::plan::{Turn, expiring_soon_at, has_expired, is_of, is_readdressed, needs_turn};
 use super::record::{Phase, Record, Registration, Trouble, TroubleKind};
-use super::{Desired, Inputs, Masker, masker};
+use super::{Desired, Inputs, Masker, masker, without_token};
 use crate::api::condition::{RECONCILING, STALLED, SUBSCRIBED, reason};
 use crate::api::{
     ReceivedResponse, RegistrationAttempt, RegistrationStatus, SentRequest, SubscriptionState,
@@ -51,6 +51,9 @@ pub fn status(
         now,
     };
     let newest = record.current().or(record.registrations.last());
+    let (request, response) = newest
+        .map(|newest| shown_exchange(&record.inputs, newest))
+        .unwrap_or_default();
     UpstreamSubscriptionStatus {
         observed_generation: None,
         conditions: view.conditions(),
@@ -61,9 +64,16 @@ pub fn status(
             .filter(|it| it.since.is_some() || it.id.is_some())
             .map(|it| shown(&record.inputs, it))
             .collect(),
-        webhook_uri: newest.and_then(|newest| shown_uri(&record.inputs, newest)),
-        request: newest.and_then(|newest| shown_request(&record.inputs, newest)),
-        response: newest.and_then(|newest| shown_response(&record.inputs, newest)),
+        webhook_uri: newest
+            .and_then(|newest| {
+                newest
+                    .webhook_uri
+                    .as_ref()
+                    .or(newest.global_webhook_uri.as_ref())
+            })
+            .map(|uri| without_token(uri)),
+        request,
+        response,
         attempt: newest.filter(|newest| is_under_way(newest)).map(attempt),
         last_error: view.trouble().map(|trouble| trouble.error.clone()),
         last_event_time: record.last_event_at.map(|at| at.to_string()),
@@ -283,27 +293,29 @@ fn orphan(orphan: &super::record::Orphan) -> String {
     }
 }
 
-/// The last request. It was masked when it was kept, but a secret may have come to be known since.
-fn shown_request(inputs: &Inputs, registration: &Registration) -> Option<SentRequest> {
+/// The last request and the answer to it. They were masked when they were kept, but a secret may
+/// have come to be known since.
+fn shown_exchange(
+    inputs: &Inputs,
+    registration: &Registration,
+) -> (Option<SentRequest>, Option<ReceivedResponse>) {
     let masker = masker(inputs, &registration.into(), None);
-    let request = registration.request.as_ref()?;
-    Some(SentRequest {
+    let body = |body: &Option<String>| body.as_deref().map(|body| masker.text(body));
+    let request = registration.request.as_ref().map(|request| SentRequest {
         url: masker.text(&request.url),
         headers: masked(&masker, &request.headers),
-        body: request.body.as_deref().map(|body| masker.text(body)),
+        body: body(&request.body),
         ..request.clone()
-    })
-}
-
-/// The answer to it, likewise.
-fn shown_response(inputs: &Inputs, registration: &Registration) -> Option<ReceivedResponse> {
-    let masker = masker(inputs, &registration.into(), None);
-    let response = registration.response.as_ref()?;
-    Some(ReceivedResponse {
-        headers: masked(&masker, &response.headers),
-        body: response.body.as_deref().map(|body| masker.text(body)),
-        ..response.clone()
-    })
+    });
+    let response = registration
+        .response
+        .as_ref()
+        .map(|response| ReceivedResponse {
+            headers: masked(&masker, &response.headers),
+            body: body(&response.body),
+            ..response.clone()
+        });
+    (request, response)
 }
 
 fn masked(masker: &Masker, headers: &BTreeMap<String, String>) -> BTreeMap<String, String> {
@@ -341,25 +353,6 @@ fn attempt(registration: &Registration) -> RegistrationAttempt {
         started_at: registration.attempt.started_at.to_string(),
         deadline: registration.attempt.deadline.to_string(),
     }
-}
-
-/// A webhook URI without the token that makes it unguessable.
-fn shown_uri(inputs: &Inputs, registration: &Registration) -> Option<String> {
-    let uri = match &registration.webhook_uri {
-        Some(uri) => uri,
-        None => registration.global_webhook_uri.as_ref()?,
-    };
-    let base = uri.strip_prefix(inputs.public_url.as_str());
-    // Another public URL has another base; tokens stand after `/h/` all the same.
-    let start = uri.len() - base.unwrap_or(uri).len();
-    let Some(at) = uri[start..].find("/h/") else {
-        return Some(uri.clone());
-    };
-    let token = start + at + "/h/".len();
-    let end = uri[token..]
-        .find('/')
-        .map_or(uri.len(), |length| token + length);
-    Some(format!("{}***{}", &uri[..token], &uri[end..]))
 }
 
 /// The registration whose events come in.

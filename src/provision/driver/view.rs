@@ -2,7 +2,7 @@
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::ops::Bound;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
@@ -120,6 +120,9 @@ impl Inner {
             rollout.leave(name);
         }
         let key = state.keys.remove(name)?;
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.remove(name);
+        drop(seen);
         if let Some(due) = key.due {
             state.due.remove(&(due, name.clone()));
         }
