@@ -17,6 +17,7 @@ use crate::support::disk::Disk;
 use crate::support::report::Report;
 
 const CUSTOMERS: usize = 10_000;
+const CUSTOMERS_IN_A_FILE: usize = 1_000;
 /// Seconds until all of them are subscribed.
 const WITHIN: f64 = 60.0;
 /// Mebibytes of memory at the most.
@@ -45,14 +46,18 @@ pub fn run() {
 
         let manifests = disk.folder.join("manifests");
         std::fs::create_dir(&manifests).expect("the folder is empty");
-        let text = manifests_of(&format!("http://{app}"));
-        std::fs::write(manifests.join("all.yaml"), text).expect("the disk has room");
+        for (number, text) in manifests_of(&format!("http://{app}")).iter().enumerate() {
+            let path = manifests.join(format!("{number}.yaml"));
+            std::fs::write(path, text).expect("the disk has room");
+        }
         let start = Instant::now();
         let mut process = Process::start(&disk);
-        while process.active().await < CUSTOMERS {
+        // Looking at them takes the process' time, so only once there is something to see.
+        while asked.load(Ordering::Relaxed) < CUSTOMERS || process.active().await < CUSTOMERS {
             assert!(
                 start.elapsed() < PATIENCE,
-                "{} are active",
+                "{} asked, {} active",
+                asked.load(Ordering::Relaxed),
                 process.active().await
             );
             tokio::time::sleep(Duration::from_millis(200)).await;
@@ -78,7 +83,8 @@ async fn register(State(asked): State<Arc<AtomicUsize>>) -> impl IntoResponse {
     )
 }
 
-fn manifests_of(app: &str) -> String {
+/// The texts of all files. One file may hold so many values and no more.
+fn manifests_of(app: &str) -> Vec<String> {
     let event_type = json!({
         "apiVersion": "tidegate.dev/v1alpha1", "kind": "AppEventType", "metadata": {"name": "contacts"},
         "spec": {
@@ -104,8 +110,11 @@ fn manifests_of(app: &str) -> String {
             "sink": {"uri": "http://127.0.0.1:9/"},
         },
     });
-    let mut text = format!("{event_type}\n---\n{all}\n");
+    let mut files = vec![format!("{event_type}\n---\n{all}\n")];
     for number in 0..CUSTOMERS {
+        if number % CUSTOMERS_IN_A_FILE == 0 {
+            files.push(String::new());
+        }
         let name = format!("customer-{number:05}");
         let customer = json!({
             "apiVersion": "tidegate.dev/v1alpha1", "kind": "Customer",
@@ -116,9 +125,11 @@ fn manifests_of(app: &str) -> String {
             "apiVersion": "v1", "kind": "Secret", "metadata": {"name": name},
             "stringData": {"token": format!("token-of-{name}")},
         });
-        let _ = write!(text, "---\n{customer}\n---\n{secret}\n");
+        if let Some(text) = files.last_mut() {
+            let _ = write!(text, "---\n{customer}\n---\n{secret}\n");
+        }
     }
-    text
+    files
 }
 
 struct Process {
