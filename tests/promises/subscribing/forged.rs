@@ -1,6 +1,7 @@
 //! Only the record counts: whatever somebody writes into the objects that are there for people
 //! touches nothing at any app.
 
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::spec::Spec;
@@ -19,21 +20,24 @@ async fn forged_objects_touch_nothing_at_the_app() {
     assert!(acme.id != foreign && globex.id != foreign);
 
     let folder = world.dev.data.join("upstream-subscriptions/default");
-    let files: Vec<_> = std::fs::read_dir(&folder)
-        .unwrap()
-        .map(|file| file.unwrap().path())
-        .filter(|path| {
-            path.extension()
-                .is_some_and(|extension| extension == "yaml")
+    let (mut files, mut texts) = (Vec::new(), Vec::new());
+    let ids = [&acme.id, &globex.id];
+    world
+        .wait("both objects are written, as they stand", async || {
+            files = objects(&folder);
+            let read = |path: &PathBuf| {
+                let name = path.file_stem()?.to_str()?.to_owned();
+                Some((name, std::fs::read_to_string(path).ok()?))
+            };
+            texts = files.iter().filter_map(read).collect();
+            let is_written = |id: &&String| {
+                let says = |text: &str| text.contains("Active") && text.contains(id.as_str());
+                texts.iter().any(|(_, text)| says(text))
+            };
+            texts.len() == files.len() && ids.iter().all(is_written)
         })
-        .collect();
+        .await;
     assert_eq!(files.len(), 2, "{files:?}");
-    let mut texts = Vec::new();
-    for path in &files {
-        let text = std::fs::read_to_string(path).unwrap();
-        let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
-        texts.push((name, text));
-    }
     let forgeries = |text: &str| {
         // Another id at the app, an earlier end, another state, another customer.
         let mut forged = text.to_owned();
@@ -78,6 +82,21 @@ async fn forged_objects_touch_nothing_at_the_app() {
         assert_eq!(world.app.count(customer, Op::Create), 1);
     }
     world.app.assert_unharmed();
+}
+
+/// The files of the objects that are there for people. They are written a moment after what they
+/// show is known elsewhere, so at first there may be none, nor a folder for them.
+fn objects(folder: &Path) -> Vec<PathBuf> {
+    let Ok(files) = std::fs::read_dir(folder) else {
+        return Vec::new();
+    };
+    files
+        .map(|file| file.unwrap().path())
+        .filter(|path| {
+            path.extension()
+                .is_some_and(|extension| extension == "yaml")
+        })
+        .collect()
 }
 
 /// A record that belongs to another subscription is not acted on, and neither is one that cannot be
