@@ -294,7 +294,12 @@ impl Inner {
                 changed.push(name.clone());
             }
             if let (Some(desired), Some(record)) = (&desired, &mut key.record) {
+                // Taken out meanwhile, or it would be another holder of what is changed.
+                let is_standing = key.standing.take_if(|it| Arc::ptr_eq(it, record)).is_some();
                 share_inputs(record, desired);
+                if is_standing {
+                    key.standing = Some(Arc::clone(record));
+                }
             }
             key.desired = desired;
             key.held = is_held;

@@ -46,6 +46,9 @@ pub(super) struct Key {
     pub held: bool,
     /// What is stored.
     pub record: Option<Arc<Record>>,
+    /// The same, once it is also live in the gateway: what people see. So nobody is told of what a
+    /// kill could still undo, or of what does not hold at the URI yet.
+    pub standing: Option<Arc<Record>>,
     /// What came of a request and could not be stored yet: nothing else may happen before.
     pub unstored: Option<Arc<Record>>,
     /// The attempt whose request this process has stored and not begun to send.

@@ -162,9 +162,12 @@ async fn an_answer_that_could_not_be_stored_is_stored_later_and_not_asked_for_ag
         records[&wish.name].registrations[0].id.clone()
     };
     assert_eq!(id(), None);
+    // Nor is anybody told of what the next kill would undo.
+    assert_eq!(world.in_state(SubscriptionState::Active), 0);
     world.store.fails.store(false, Ordering::Relaxed);
     world.wait(61).await;
     assert_eq!(id().as_deref(), Some("1"));
+    assert_eq!(world.in_state(SubscriptionState::Active), 1);
     assert_eq!(world.app.requests(), 1);
 }
 

@@ -153,7 +153,7 @@ struct Read {
 
 impl Read {
     fn of(state: &State, name: &ObjectName, key: &Key) -> Self {
-        let record = key.latest().cloned();
+        let record = key.standing.clone();
         let rollout = record
             .as_ref()
             .and_then(|record| state.rollouts.get(&record.inputs.event_type));

@@ -236,6 +236,7 @@ impl Inner {
         if let Some(key) = self.lock().keys.get_mut(name) {
             key.published = live;
             key.is_published = true;
+            key.standing = key.record.clone();
             key.failures = 0;
         }
         Ok(())
@@ -251,6 +252,7 @@ impl Inner {
                 all.extend(changes);
                 key.published = live;
                 key.is_published = true;
+                key.standing = key.record.clone();
             }
         }
         match self.publish.get() {
@@ -349,14 +351,15 @@ impl State {
 impl Key {
     /// Takes in what needs no write.
     fn replace(&mut self, record: Record) {
-        let place = match &mut self.unstored {
-            Some(unstored) => unstored,
-            None => match &mut self.record {
-                Some(stored) => stored,
-                None => return,
-            },
-        };
-        *place = Arc::new(record);
+        let record = Arc::new(record);
+        if let Some(unstored) = &mut self.unstored {
+            *unstored = record;
+        } else if let Some(stored) = &mut self.record {
+            if self.is_published {
+                self.standing = Some(Arc::clone(&record));
+            }
+            *stored = record;
+        }
     }
 
     /// What has to change so that the entries of the record are live, and what is live then.
