@@ -147,6 +147,7 @@ struct Running {
 impl Running {
     async fn start(options: &Options, data_dir: DataDir) -> Result<Self, DevError> {
         let last_look = Look::at(&options.paths);
+        let began = Timestamp::now();
         let files = manifests::read(&options.paths);
         let memory = read_memory(&data_dir)?;
         if files.count == 0 && (files.unreadable.is_empty() || memory.objects().next().is_none()) {
@@ -167,6 +168,7 @@ impl Running {
         let changes = session.update(
             files.reading.clone(),
             unusable,
+            began,
             Timestamp::now(),
             &mut new_uid,
         );
@@ -209,7 +211,7 @@ impl Running {
         if look == self.last_look && !due {
             return;
         }
-        let since = Instant::now();
+        let (since, began) = (Instant::now(), Timestamp::now());
         let paths = self.paths.clone();
         let Ok(files) = tokio::task::spawn_blocking(move || manifests::read(&paths)).await else {
             return;
@@ -219,6 +221,7 @@ impl Running {
         let changes = self.session.update(
             files.reading.clone(),
             unusable,
+            began,
             Timestamp::now(),
             &mut new_uid,
         );

@@ -80,10 +80,13 @@ pub struct Changes {
 }
 
 impl Memory {
-    /// Takes in what was read at `now`; `new_uid` names objects that were not there before.
+    /// Takes in what was read between `began` and `now`; `new_uid` names objects that were not
+    /// there before. Reading may take a while on a busy machine: an object is gone since the end
+    /// of the reading that first missed it, and is still gone at the begin of a later one.
     pub fn update(
         &mut self,
         reading: Reading,
+        began: Timestamp,
         now: Timestamp,
         new_uid: &mut dyn FnMut() -> String,
     ) -> Changes {
@@ -130,7 +133,7 @@ impl Memory {
                 continue;
             }
             let deadline = *known.missing_since.get_or_insert(now) + DELETION_DELAY;
-            if deadline <= now {
+            if deadline <= began {
                 changes.deleted.push(key.clone());
             } else {
                 let next = changes.look_again_at.get_or_insert(deadline);
@@ -227,7 +230,7 @@ mod tests {
             .iter()
             .map(|(milliseconds, text)| {
                 let now = Timestamp::from_millisecond(*milliseconds).unwrap();
-                let changes = memory.update(reading(text), now, &mut || {
+                let changes = memory.update(reading(text), now, now, &mut || {
                     count += 1;
                     count.to_string()
                 });
@@ -300,6 +303,26 @@ mod tests {
     }
 
     #[test]
+    fn a_reading_that_takes_long_does_not_make_an_object_gone_for_longer() {
+        let check = |readings: [(i64, i64, &str); 3], is_deleted: bool| {
+            let mut memory = Memory::default();
+            let mut last = Changes::default();
+            for (began, ended, text) in readings {
+                let [began, now] =
+                    [began, ended].map(|it| Timestamp::from_millisecond(it).unwrap());
+                last = memory.update(reading(text), began, now, &mut || "1".into());
+            }
+            assert_eq!(!last.deleted.is_empty(), is_deleted, "{readings:?}");
+        };
+        // Missed for the first time just before three seconds, for the last just after four.
+        check(
+            [(0, 1, "a=1@f"), (10, 3_000, ""), (4_000, 9_000, "")],
+            false,
+        );
+        check([(0, 1, "a=1@f"), (10, 3_000, ""), (5_000, 5_001, "")], true);
+    }
+
+    #[test]
     fn an_object_keeps_its_identity_until_it_is_deleted() {
         let mut memory = Memory::default();
         let mut count = 0;
@@ -308,11 +331,8 @@ mod tests {
             count.to_string()
         };
         let mut at = |memory: &mut Memory, seconds: i64, text: &str| {
-            memory.update(
-                reading(text),
-                Timestamp::from_second(seconds).unwrap(),
-                &mut uid,
-            )
+            let now = Timestamp::from_second(seconds).unwrap();
+            memory.update(reading(text), now, now, &mut uid)
         };
         at(&mut memory, 0, "a=1@f");
         at(&mut memory, 5, "a=2@g");
@@ -330,7 +350,8 @@ mod tests {
     fn the_last_good_form_outlives_several_broken_ones() {
         let mut memory = Memory::default();
         let mut check = |text: &str, good: bool, expected: Option<&str>| {
-            memory.update(reading(text), Timestamp::UNIX_EPOCH, &mut || "1".into());
+            let now = Timestamp::UNIX_EPOCH;
+            memory.update(reading(text), now, now, &mut || "1".into());
             if good {
                 memory.judged_good(&key("a"));
             }

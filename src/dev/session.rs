@@ -68,18 +68,19 @@ impl Session {
         Some(gateway.spec.storage.size.as_ref()?.bytes())
     }
 
-    /// Takes a reading in. `unusable_paths` are the webhook paths of the types among the broken
+    /// Takes in what was read between `began` and `now`. `unusable_paths` are the webhook paths of the types among the broken
     /// objects, as far as they can be made out.
     pub fn update(
         &mut self,
         reading: Reading,
         unusable_paths: Vec<(ObjectName, String)>,
+        began: Timestamp,
         now: Timestamp,
         new_uid: &mut dyn FnMut() -> String,
     ) -> Changes {
         self.invalid = reading.broken.iter().map(|(key, _)| key.clone()).collect();
         self.unusable_paths = unusable_paths;
-        self.memory.update(reading, now, new_uid)
+        self.memory.update(reading, began, now, new_uid)
     }
 
     /// Whether there is no EventSubscription of which nothing but the name is known. Whatever such
