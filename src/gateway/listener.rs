@@ -248,6 +248,9 @@ impl<S: Serve> Connection<S> {
         let connection = builder.serve_connection(io, service);
         tokio::pin!(connection);
         tokio::select! {
+            // What has come counts, even where this machine was too busy to look until the time
+            // was over.
+            biased;
             // An error is the client's doing (reset, nonsense, too slow) and is not ours to report.
             _ = connection.as_mut() => return,
             () = activity.overdue(&bounds) => {
