@@ -133,7 +133,7 @@ async fn a_replay_brings_back_what_was_selected_and_goes_on_after_a_restart() {
         std::fs::metadata(world.state_file()).is_ok()
     })
     .await;
-    delivery.drain(std::time::Duration::from_secs(5)).await;
+    delivery.drain(std::time::Duration::from_secs(120)).await;
     drop(delivery);
     world.sinks.behave("one", Behaviour::Accept);
     delivery = world.start(&[entry("one"), entry("two")]).await;

@@ -37,7 +37,7 @@ async fn after_draining_nothing_comes_twice() {
             world.sinks.accepted("well").len() > round * 50 + 10
         })
         .await;
-        delivery.drain(Duration::from_secs(10)).await;
+        delivery.drain(Duration::from_secs(120)).await;
     }
     let delivery = world.start(&[entry("well")]).await;
     world.until_accepted("well", &ids).await;
@@ -59,7 +59,7 @@ async fn attempts_are_counted_across_restarts() {
     let delivery = world.start(&[fails.clone()]).await;
     world.ingest("e", 1).await;
     until("it was tried", || world.sinks.attempts("fails") >= 2).await;
-    delivery.drain(Duration::from_secs(10)).await;
+    delivery.drain(Duration::from_secs(120)).await;
     drop(delivery);
     let delivery = world.start(&[fails]).await;
     until("it was given up", || !world.dead_letters.ids().is_empty()).await;
@@ -78,7 +78,7 @@ async fn a_lost_or_damaged_state_file_costs_a_redelivery_and_no_event() {
         let delivery = world.start(&[entry("well")]).await;
         let mut ids = world.ingest("e", 30).await;
         world.until_accepted("well", &ids).await;
-        delivery.drain(Duration::from_secs(10)).await;
+        delivery.drain(Duration::from_secs(120)).await;
         drop(delivery);
         // Stored while nobody delivers.
         ids.extend(world.ingest("f", 30).await);
@@ -123,10 +123,10 @@ async fn what_was_deleted_while_nobody_ran_is_dropped() {
         undelivered(&delivery, "suspended") == 10
     })
     .await;
-    delivery.drain(Duration::from_secs(10)).await;
+    delivery.drain(Duration::from_secs(120)).await;
     drop(delivery);
     let delivery = world.start(&[entry("well")]).await;
-    delivery.drain(Duration::from_secs(10)).await;
+    delivery.drain(Duration::from_secs(120)).await;
     drop(delivery);
     suspended.suspend = false;
     let delivery = world.start(&[suspended, entry("well")]).await;
@@ -149,7 +149,7 @@ async fn undelivered_events_of_a_suspended_subscription_survive_many_restarts() 
         })
         .await;
         if round % 2 == 0 {
-            delivery.drain(Duration::from_secs(10)).await;
+            delivery.drain(Duration::from_secs(120)).await;
         }
     }
     suspended.suspend = false;

@@ -22,7 +22,7 @@ use crate::event::{Attributes, CustomerKey, DeadLetter, Event, ObjectName, sourc
 use crate::event_log::{AppendError, EventLog, FileStorage, Options};
 
 /// How long a test waits before it fails; never how long one takes.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(300);
 
 pub fn settings() -> DeliverySettings {
     DeliverySettings {
@@ -269,7 +269,7 @@ impl World {
     pub async fn open(&self) -> Delivery {
         let (clock, random) = Parts::system();
         let sinks = self.sinks.clone();
-        for _ in 0..3000 {
+        for _ in 0..30_000 {
             let sinks = sinks.clone();
             let parts = Parts {
                 log: self.log.clone(),
