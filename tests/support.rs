@@ -12,9 +12,9 @@ pub mod sink;
 
 use std::time::{Duration, Instant};
 
-/// How long anything that must happen may take on a busy machine. What vanished at an app is made
-/// anew a minute after it was made at the soonest.
-pub const PATIENCE: Duration = Duration::from_secs(120);
+/// How long anything that must happen may take on a busy machine, where everything may stand still
+/// for a while. What vanished at an app is made anew a minute after it was made at the soonest.
+pub const PATIENCE: Duration = Duration::from_secs(300);
 
 /// Waits until `condition` holds.
 ///

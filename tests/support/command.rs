@@ -1,6 +1,26 @@
 //! The command line, as a user or a script meets it.
 
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
+use std::sync::{Mutex, PoisonError};
+
+/// Held while a child is forked, until it has become another program.
+static SPAWNING: Mutex<()> = Mutex::new(());
+
+/// Does what must not be copied into a child: until it becomes another program, a child holds
+/// every socket that was open when it was forked.
+pub fn while_nobody_spawns<T>(work: impl FnOnce() -> T) -> T {
+    let _nobody_spawns = SPAWNING.lock().unwrap_or_else(PoisonError::into_inner);
+    work()
+}
+
+/// Starts a child; when this returns it has become the other program.
+///
+/// # Panics
+/// When there is no such program.
+pub fn spawn(command: &mut Command) -> Child {
+    let child = while_nobody_spawns(|| command.spawn());
+    child.unwrap_or_else(|error| panic!("{command:?}: {error}"))
+}
 
 /// What a command did.
 #[derive(Debug)]
@@ -20,12 +40,14 @@ impl Ran {
 
 /// Runs `tidegate` with these arguments in the repository's folder until it ends.
 pub fn tidegate(arguments: &[&str]) -> Ran {
-    let output = Command::new(env!("CARGO_BIN_EXE_tidegate"))
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tidegate"));
+    command
         .args(arguments)
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .stdin(Stdio::null())
-        .output()
-        .unwrap();
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let output = spawn(&mut command).wait_with_output().unwrap();
     Ran {
         code: output.status.code().unwrap(),
         stdout: String::from_utf8(output.stdout).unwrap(),

@@ -6,7 +6,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::Duration;
 
+use super::command::{spawn, while_nobody_spawns};
 use super::eventually;
 
 /// A running `tidegate dev`. It is killed when dropped.
@@ -21,6 +24,8 @@ pub struct Dev {
     log: Option<String>,
     child: Option<Child>,
     output: Arc<Mutex<Vec<u8>>>,
+    /// They read until the process has ended and everything is read.
+    readers: Vec<JoinHandle<()>>,
     /// Folders that are removed in the end.
     _folders: Option<tempfile::TempDir>,
 }
@@ -100,7 +105,7 @@ impl Dev {
             admin: free_address(),
             manifests,
             data,
-            client: reqwest::Client::builder().no_proxy().build().unwrap(),
+            client: client(),
             arguments: arguments
                 .iter()
                 .map(|argument| (*argument).to_owned())
@@ -108,6 +113,7 @@ impl Dev {
             log: None,
             child: None,
             output: Arc::default(),
+            readers: Vec::new(),
             _folders: None,
         }
     }
@@ -130,7 +136,11 @@ impl Dev {
 
     /// Starts the process without waiting.
     pub fn spawn(&mut self) {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_tidegate"))
+        // Connections to the process before are of no use any more, and it may take a moment until
+        // a client knows.
+        self.client = client();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_tidegate"));
+        command
             .arg("dev")
             .arg(&self.manifests)
             .args(["--data-dir", self.data.to_str().unwrap()])
@@ -144,39 +154,47 @@ impl Dev {
             .envs(self.log.as_ref().map(|log| ("RUST_LOG", log)))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
+            .stderr(Stdio::piped());
+        let mut child = spawn(&mut command);
         for mut stream in [
             Box::new(child.stdout.take().unwrap()) as Box<dyn Read + Send>,
             Box::new(child.stderr.take().unwrap()),
         ] {
             let output = Arc::clone(&self.output);
-            std::thread::spawn(move || {
+            self.readers.push(std::thread::spawn(move || {
                 let mut buffer = [0; 8192];
                 while let Ok(length @ 1..) = stream.read(&mut buffer) {
                     output.lock().unwrap().extend_from_slice(&buffer[..length]);
                 }
-            });
+            }));
         }
         self.child = Some(child);
     }
 
-    /// SIGKILL, and waits until the process is gone.
+    /// SIGKILL, and waits until the process is gone and all that it printed is read.
     pub fn kill(&mut self) {
         if let Some(mut child) = self.child.take() {
             let _ = child.kill();
             let _ = child.wait();
         }
+        self.read_all();
     }
 
-    /// SIGTERM, and waits until the process has drained and ended.
+    fn read_all(&mut self) {
+        for reader in self.readers.drain(..) {
+            let _ = reader.join();
+        }
+    }
+
+    /// SIGTERM, and waits until the process has drained and ended and all that it printed is read.
     pub async fn stop(&mut self) -> std::process::ExitStatus {
         let child = self.child.as_ref().unwrap();
         let pid = rustix::process::Pid::from_child(child);
         rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
         eventually("the process ends", async || self.has_ended()).await;
-        self.child.take().unwrap().wait().unwrap()
+        let status = self.child.take().unwrap().wait().unwrap();
+        self.read_all();
+        status
     }
 
     fn has_ended(&mut self) -> bool {
@@ -231,17 +249,50 @@ pub fn replace(path: &Path, text: &str) {
     std::fs::rename(&temporary, path).unwrap();
 }
 
+/// A client that gives up idle connections long before the gateway does: a request into one that is
+/// just being closed would fail.
+fn client() -> reqwest::Client {
+    let client = reqwest::Client::builder().no_proxy();
+    client
+        .pool_idle_timeout(Duration::from_secs(20))
+        .build()
+        .unwrap()
+}
+
 /// An address that was free a moment ago, and stays so for a process that is killed and started
-/// again: below the ports that systems give to outgoing connections, and another one each time.
-fn free_address() -> SocketAddr {
+/// again: not among the ports that the system gives to outgoing connections, and another one each
+/// time.
+pub fn free_address() -> SocketAddr {
     static NEXT: AtomicU32 = AtomicU32::new(0);
+    let (first, count) = ports();
     loop {
         let next = NEXT.fetch_add(1, Ordering::Relaxed);
         // Two runs of the tests at the same time begin at different places.
         let begin = std::process::id().wrapping_mul(97);
-        let port = 12_000 + u16::try_from(begin.wrapping_add(next) % 20_000).unwrap();
-        if let Ok(listener) = TcpListener::bind(("127.0.0.1", port)) {
-            return listener.local_addr().unwrap();
+        let port = u16::try_from(first + begin.wrapping_add(next) % count).unwrap();
+        // A child would hold on to the socket from when it is forked until it is another program.
+        let listener = while_nobody_spawns(|| {
+            TcpListener::bind(("127.0.0.1", port)).and_then(|listener| listener.local_addr())
+        });
+        if let Ok(address) = listener {
+            return address;
         }
+    }
+}
+
+/// The first port of those that nobody is given unasked, and how many there are.
+fn ports() -> (u32, u32) {
+    const FIRST: u32 = 10_000;
+    let range = std::fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range");
+    let given: Vec<u32> = range
+        .unwrap_or_default()
+        .split_whitespace()
+        .filter_map(|port| port.parse().ok())
+        .collect();
+    match given[..] {
+        [low, _] if low >= FIRST + 2_000 => (FIRST, low - FIRST),
+        [_, high] if high <= 60_000 => (high + 1, 65_535 - high),
+        // Where all may be given, chance has to do.
+        _ => (FIRST, 20_000),
     }
 }

@@ -73,7 +73,9 @@ impl ModelApp {
             url: format!("http://{address}"),
             client: reqwest::Client::builder()
                 .no_proxy()
-                .timeout(Duration::from_secs(5))
+                // Nobody is waited for that long unless the machine stands still.
+                .timeout(Duration::from_secs(60))
+                .pool_idle_timeout(Duration::from_secs(20))
                 .build()
                 .unwrap(),
             gates: Gates::default(),

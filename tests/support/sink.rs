@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
@@ -10,6 +11,8 @@ use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, State};
 use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
+
+use super::eventually;
 
 /// One request that a sink got.
 #[derive(Clone, Debug)]
@@ -54,6 +57,8 @@ pub enum Answer {
 
 #[derive(Default)]
 struct Shared {
+    /// Connections outlive the listener by a moment: what they still bring was not taken.
+    is_over: AtomicBool,
     deliveries: Mutex<Vec<Delivery>>,
     answers: Mutex<BTreeMap<String, Answer>>,
 }
@@ -71,10 +76,16 @@ impl Sink {
         Self::start_at("127.0.0.1:0".parse().unwrap()).await
     }
 
-    /// Starts at a given address.
+    /// Starts at a given address, as soon as nobody else listens there.
     pub async fn start_at(address: SocketAddr) -> Self {
         let shared = Arc::new(Shared::default());
-        let listener = tokio::net::TcpListener::bind(address).await.unwrap();
+        let mut listener = None;
+        eventually("the sink's address is free", async || {
+            listener = tokio::net::TcpListener::bind(address).await.ok();
+            listener.is_some()
+        })
+        .await;
+        let listener = listener.unwrap();
         let address = listener.local_addr().unwrap();
         let app = Router::new()
             .fallback(take)
@@ -123,6 +134,7 @@ impl Sink {
 
 impl Drop for Sink {
     fn drop(&mut self) {
+        self.shared.is_over.store(true, Ordering::SeqCst);
         self.server.abort();
     }
 }
@@ -133,6 +145,9 @@ async fn take(
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
+    if shared.is_over.load(Ordering::SeqCst) {
+        return StatusCode::SERVICE_UNAVAILABLE.into_response();
+    }
     let path = uri.path().to_owned();
     let answer = shared.answers.lock().unwrap().get(&path).cloned();
     let answer = answer.unwrap_or(Answer::Status(StatusCode::NO_CONTENT));

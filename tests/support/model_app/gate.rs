@@ -8,7 +8,7 @@ use tokio::sync::oneshot;
 use super::Op;
 
 /// How long a request may take to come: some come only after a refused one is tried again.
-const PATIENCE: Duration = Duration::from_secs(150);
+const PATIENCE: Duration = Duration::from_secs(300);
 
 /// How far a request has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

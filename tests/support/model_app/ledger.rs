@@ -172,7 +172,11 @@ impl Ledger {
     /// What a list shows that lags behind so much: the state as it was then.
     pub(super) fn listed(&mut self, tenant: &str, lag: Duration) -> Vec<Hook> {
         self.expire();
-        let then = Instant::now().checked_sub(lag).unwrap();
+        self.listed_at(tenant, Instant::now().checked_sub(lag).unwrap())
+    }
+
+    /// What was there at a moment; those of others always.
+    pub(super) fn listed_at(&self, tenant: &str, then: Instant) -> Vec<Hook> {
         let was_there = |hook: &&Hook| {
             hook.tenant == tenant
                 && (hook.made <= then || hook.is_foreign)
