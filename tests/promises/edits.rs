@@ -14,6 +14,15 @@ use crate::support::sink::Sink;
 
 const EDITS: usize = 1_000;
 
+/// So many edits in a row are counted together: they count where they came at the promised rate.
+const ROUND: usize = 100;
+
+/// As long as the edits of a round may take, at twenty a second.
+const MOST: Duration = Duration::from_secs(5);
+
+/// Edits that must have been seen live.
+const SEEN: usize = 20;
+
 /// Every part of the type says which edit it is of: the type and two extensions that its events
 /// get, and a header of the answer. Events have the ids that their requests give them, so that an
 /// answer can be compared with what was stored.
@@ -86,17 +95,28 @@ async fn no_request_sees_a_mix_of_old_and_new_or_fails_because_of_an_edit() {
         })
         .collect();
 
-    let start = Instant::now();
-    for edit in 1..=EDITS {
-        dev.edit("manifests.yaml", &manifests(&sink, edit));
-        // Twenty a second and more, however long one edit takes to write.
-        let due = start + Duration::from_millis(40) * edit as u32;
-        tokio::time::sleep_until(due.into()).await;
-    }
-    let rate = EDITS as f64 / start.elapsed().as_secs_f64();
-    assert!(rate >= 20.0, "{rate} edits a second");
+    // On a busy machine some rounds are too slow to count; then there are more of them.
+    let (mut edits, mut counted) = (0, 0);
+    eventually("a thousand edits came at twenty a second", async || {
+        let start = Instant::now();
+        for number in 1..=ROUND {
+            edits += 1;
+            dev.edit("manifests.yaml", &manifests(&sink, edits));
+            // Twenty a second and more, however long one edit takes to write.
+            let due = start + Duration::from_millis(40) * number as u32;
+            tokio::time::sleep_until(due.into()).await;
+        }
+        if start.elapsed() <= MOST {
+            counted += ROUND;
+        }
+        let seen: BTreeSet<String> = (sink.deliveries().iter())
+            .map(|delivery| delivery.header("ce-type").to_owned())
+            .collect();
+        counted >= EDITS && seen.len() > SEEN
+    })
+    .await;
 
-    let last = format!("edit-{EDITS}");
+    let last = format!("edit-{edits}");
     let mut answered: BTreeMap<String, String> = BTreeMap::new();
     eventually("the last edit is live", async || {
         let id = format!("last-{}", answered.len());
@@ -123,7 +143,7 @@ async fn no_request_sees_a_mix_of_old_and_new_or_fails_because_of_an_edit() {
         seen.insert(edit.to_owned());
     }
     assert!(
-        seen.len() > 20,
+        seen.len() > SEEN,
         "edits went live one after the other: {}",
         seen.len()
     );

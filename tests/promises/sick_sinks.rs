@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use axum::http::StatusCode;
 use serde_json::{Value, json};
 
-use crate::support::dev::Dev;
+use crate::support::dev::{Dev, free_address};
 use crate::support::eventually;
 use crate::support::sink::{Answer, Sink};
 
@@ -182,14 +182,6 @@ async fn load(dev: &Arc<Dev>, sink: &Sink) -> BTreeMap<&'static str, Duration> {
     percentiles
 }
 
-/// An address where nobody listens yet.
-fn nobody() -> SocketAddr {
-    std::net::TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
-}
-
 /// How long the sink that answers 500 does so, with the load in the first seconds of it.
 const SICK: Duration = Duration::from_secs(60);
 
@@ -205,7 +197,7 @@ struct Compared {
 /// The same load without and with sick sinks.
 async fn compare() -> Compared {
     let sink = Sink::start().await;
-    let dev = Arc::new(Dev::start(&manifests(&sink, nobody(), false, false)).await);
+    let dev = Arc::new(Dev::start(&manifests(&sink, free_address(), false, false)).await);
     let alone = load(&dev, &sink).await;
     drop(dev);
 
@@ -213,13 +205,17 @@ async fn compare() -> Compared {
     sink.answer("/hangs", Answer::Hang);
     sink.answer("/fails", Answer::Status(StatusCode::INTERNAL_SERVER_ERROR));
     let sick_since = Instant::now();
-    let nobody = nobody();
+    // Nobody listens there yet, and nobody else is given it meanwhile.
+    let nobody = free_address();
     let dev = Arc::new(Dev::start(&manifests(&sink, nobody, true, true)).await);
     let beside = load(&dev, &sink).await;
 
     // They were sick while it counted.
     assert!(taken(&sink, "/fails").is_empty() && taken(&sink, "/suspended").is_empty());
-    assert!(sink.at("/hangs").len() >= 16 && !sink.at("/fails").is_empty());
+    eventually("as many hang as may, and others fail", async || {
+        sink.at("/hangs").len() >= 16 && !sink.at("/fails").is_empty()
+    })
+    .await;
 
     let slower = beside.iter().filter_map(|(name, now)| {
         let bound = (alone[name] * 5).max(Duration::from_millis(100));
@@ -297,11 +293,11 @@ async fn recover(dev: &Dev, sink: &Sink, nobody: SocketAddr) {
 }
 
 /// This one compares times. What else the machine does may fall into one half of a comparison, but
-/// hardly three times in a row; a sink that holds up others does so every time.
+/// hardly that often in a row; a sink that holds up others does so every time.
 #[tokio::test(flavor = "multi_thread")]
 async fn sick_sinks_hold_up_no_other_subscription_and_get_everything_when_they_recover() {
     let mut compared = compare().await;
-    for _ in 0..2 {
+    for _ in 0..9 {
         if !compared.slower.is_empty() {
             compared = compare().await;
         }
@@ -396,8 +392,9 @@ async fn a_sink_that_says_when_to_come_again_is_not_asked_before() {
         .await;
         let attempts = sink.at(&path);
         let wait = attempts[1].at - attempts[0].at;
-        // The answer was on its way for a moment when the sink had noted the request.
-        assert!(wait >= Duration::from_secs(2), "{status}: {wait:?}");
+        // The answer was on its way for a moment when the sink had noted the request; but whoever
+        // waits counts in whole milliseconds.
+        assert!(wait >= Duration::from_millis(1_998), "{status}: {wait:?}");
     }
 }
 
@@ -426,6 +423,11 @@ async fn the_order_of_a_customer_holds_through_failures() {
     for sender in senders {
         sender.await.unwrap();
     }
+    let failed = || {
+        let attempts = sink.at("/ordered").into_iter();
+        attempts.filter(|one| !one.status.is_success()).count()
+    };
+    eventually("it has failed for a while", async || failed() > CUSTOMERS).await;
     // It fails and works by turns until it has everything.
     let mut well = false;
     eventually("everything has come", async || {
@@ -440,13 +442,6 @@ async fn the_order_of_a_customer_holds_through_failures() {
     })
     .await;
     let deliveries = sink.at("/ordered");
-    assert!(
-        deliveries
-            .iter()
-            .filter(|delivery| !delivery.status.is_success())
-            .count()
-            > CUSTOMERS
-    );
     for customer in 0..CUSTOMERS {
         let name = format!("c-{customer}");
         let attempts: Vec<_> = deliveries

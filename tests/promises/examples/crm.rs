@@ -9,8 +9,8 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::{arrived, example};
-use crate::support::command::tidegate;
-use crate::support::dev::Dev;
+use crate::support::command::{spawn, tidegate};
+use crate::support::dev::{Dev, free_address};
 use crate::support::eventually;
 use crate::support::sink::Sink;
 
@@ -23,12 +23,8 @@ struct Crm {
 
 impl Crm {
     fn start(arguments: &[&str]) -> Self {
-        let program = built();
-        let mut child = Command::new(&program)
-            .args(arguments)
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap_or_else(|error| panic!("{}: {error}", program.display()));
+        let mut command = Command::new(built());
+        let mut child = spawn(command.args(arguments).stdout(Stdio::piped()));
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let first = lines.next().unwrap().unwrap();
         let url = first.strip_prefix("the CRM is at ").unwrap().to_owned();
@@ -108,7 +104,9 @@ fn copy(dev: &Dev, crm: &Crm, sink: &Sink) {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_crm_is_what_readme_says() {
     let sink = Sink::start().await;
-    let crm = Crm::start(&["--port", "0"]);
+    // One that nobody else is given while the app starts again.
+    let port = free_address().port().to_string();
+    let crm = Crm::start(&["--port", &port]);
     let mut dev = Dev::in_new_folders(&[]);
     copy(&dev, &crm, &sink);
     dev.run().await;
@@ -136,8 +134,24 @@ async fn the_crm_is_what_readme_says() {
         dev.output().contains(said)
     })
     .await;
-    for file in std::fs::read_dir(dev.data.join("upstream-subscriptions/crm")).unwrap() {
-        let text = std::fs::read_to_string(file.unwrap().path()).unwrap();
+    // The objects for people are written a moment after what they show is known elsewhere.
+    let folder = dev.data.join("upstream-subscriptions/crm");
+    let mut objects = Vec::new();
+    eventually("both objects are written, as they stand", async || {
+        let files = std::fs::read_dir(&folder).into_iter().flatten().flatten();
+        let files = files.map(|file| file.path());
+        let files = files.filter(|path| path.extension().is_some_and(|it| it == "yaml"));
+        objects = files
+            .filter_map(|path| std::fs::read_to_string(path).ok())
+            .collect();
+        objects
+            .iter()
+            .filter(|text| text.contains("Active"))
+            .count()
+            == 2
+    })
+    .await;
+    for text in objects {
         assert!(
             text.contains("***") && text.contains("contact.created"),
             "{text}"
@@ -199,7 +213,6 @@ async fn the_crm_is_what_readme_says() {
         assert!(rows.iter().any(is_active), "{customer}: {rows:?}");
     }
     assert_eq!(crm.count("acme: wh_1 is registered"), 1);
-    let port = crm.url.rsplit(':').next().unwrap().to_owned();
     drop(crm);
     let crm = Crm::start(&["--port", &port]);
     crm.says("acme: wh_1 is registered", 1).await;

@@ -28,7 +28,7 @@ fn manifests(app: &ModelApp, sink: &Sink, label: &str) -> String {
             },
             "globalWebhook": {"path": "contacts", "customer": "item.tenant", "registration": {
                 "signingSecret": {"generate": {}},
-                "limits": {"timeout": "1s"},
+                "limits": {"timeout": "10s"},
                 "defaults": {"headers": {"Authorization": "Bearer $(app.fields.token)"}},
                 "request": {
                     "method": "PUT", "url": hook,

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::all_of;
 use super::lives::never_twice;
 use super::moods::{MOODS, Mood};
-use super::spec::{Renewal, Spec};
+use super::spec::{Renewal, Spec, limits};
 use super::world::World;
 use crate::support::model_app::{End, Go, Op, Stage};
 
@@ -106,7 +106,7 @@ async fn renewed(world: &mut World, mood: &Mood, renewal: Renewal) {
     };
     let mut gates = hold(world, mood, op);
     for customer in &customers {
-        assert_eq!(world.app.notify(customer, "renew").await, [202]);
+        world.tell(customer, "renew").await;
     }
     die_at(world, &mut gates).await;
     world.dev.run().await;
@@ -202,7 +202,11 @@ async fn kill_when(world: &mut World, customer: &str, kill: Kill, change: impl F
 
 /// A world whose app is so; nothing is started.
 async fn begin(mood: &Mood, customers: &[&str]) -> World {
-    let world = World::prepare(mood.spec(Spec::of(customers))).await;
+    let spec = Spec {
+        limits: limits("3s"),
+        ..Spec::of(customers)
+    };
+    let world = World::prepare(mood.spec(spec)).await;
     for customer in customers {
         mood.apply(&world.app, customer, world.dev.listen);
     }

@@ -150,7 +150,7 @@ pub const MOODS: &[Mood] = &[
     Mood::failing("429", Fault::TooMany(1)),
     Mood::failing(
         "the answer comes after the deadline",
-        Fault::AnsweredAfter(Duration::from_secs(7)),
+        Fault::AnsweredAfter(Duration::from_secs(10)),
     ),
 ];
 

@@ -6,7 +6,7 @@
 use std::path::Path;
 
 use super::all_of;
-use super::spec::{Secret, Spec};
+use super::spec::{Secret, Spec, limits};
 use super::world::World;
 use crate::promises::no_secrets::search::Search;
 use crate::support::command::tidegate;
@@ -38,6 +38,7 @@ fn no_secret_of_a_subscription_is_shown() {
 
 async fn nothing_is_shown(secret: Secret, moods: Behave) {
     let mut spec = Spec::of(&["acme", "refused"]);
+    spec.limits = limits("10s");
     (spec.secret, spec.token, spec.credentials) = (secret, PART.to_owned(), true);
     if secret == Secret::FromHandshake {
         spec.handshake = Some(Handshake::Secret);

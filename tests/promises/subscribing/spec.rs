@@ -83,7 +83,7 @@ impl Default for Spec {
             change: None,
             rollout: None,
             give_up_after: None,
-            limits: json!({"timeout": "1s", "requestsPerSecond": 1000, "concurrency": 64}),
+            limits: limits("60s"),
             label: json!("first"),
             header: "one".to_owned(),
             url_query: String::new(),
@@ -312,6 +312,13 @@ impl Spec {
             },
         })
     }
+}
+
+/// Limits that hold nobody up. An answer that comes later than `timeout` counts as lost, and its
+/// request is looked up or repeated: where a test counts requests that must not be because the
+/// machine is busy, where it kills it waits for so long.
+pub fn limits(timeout: &str) -> Value {
+    json!({"timeout": timeout, "requestsPerSecond": 1000, "concurrency": 64})
 }
 
 /// JSON documents are YAML documents.

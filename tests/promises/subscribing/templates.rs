@@ -64,7 +64,7 @@ fn event_type(name: &str, request: Value, hosts: Value, app: &str) -> Value {
     let mut subscription = json!({
         "request": request,
         "unsubscribe": {"steps": [{"name": "delete", "request": delete}]},
-        "limits": {"timeout": "2s", "requestsPerSecond": 1000},
+        "limits": {"timeout": "60s", "requestsPerSecond": 1000},
     });
     if hosts != json!([]) {
         subscription["hosts"] = hosts;

@@ -15,7 +15,7 @@ use crate::support::sink::Sink;
 
 /// How long it may take until all is well again after a kill: an attempt's deadline, two lookups
 /// and a refused try are waited for, and many tests run on few cores.
-const LONG: Duration = Duration::from_secs(150);
+const LONG: Duration = Duration::from_secs(300);
 
 /// An app, a sink and the real process between them.
 pub struct World {
@@ -188,6 +188,19 @@ impl World {
             let sent = self.app.sent(customer);
             sent.iter()
                 .any(|sent| sent.event_id == id && matches!(sent.status, Some(200..300)))
+        })
+        .await;
+    }
+
+    /// The app tells a customer's one webhook something about itself, again where the answer is that
+    /// it could not be stored in time, as apps do.
+    pub async fn tell(&self, customer: &str, what: &str) {
+        self.wait(&format!("{customer} is told {what}"), async || {
+            match self.app.notify(customer, what).await[..] {
+                [202] => true,
+                [503] => false,
+                ref other => panic!("{other:?}"),
+            }
         })
         .await;
     }

@@ -13,8 +13,12 @@ use tokio::io::AsyncWriteExt as _;
 use super::server::{Server, good};
 use super::wire::{self, Connection, Request};
 use super::{gzip, signed, with_signature};
+use crate::support::command::spawn;
 
 const BAD_REQUESTS: usize = 100_000;
+/// What comes before memory is measured, of the same kind: buffers, threads and the log of requests
+/// are there from then on.
+const WARMING_UP: usize = 8_000;
 const CLIENTS: usize = 8;
 /// Requests written before their answers are read.
 const PIPELINED: usize = 50;
@@ -43,14 +47,14 @@ struct Measured {
 
 impl Measured {
     fn start() -> Self {
-        let mut process = Command::new(std::env::current_exe().unwrap())
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command
             .args(["--ignored", "--exact", "--nocapture"])
             .arg("promises::wrong_requests::memory::the_gateway_that_is_measured")
             .env("RUST_TEST_THREADS", "1")
             .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
+            .stdout(Stdio::piped());
+        let mut process = spawn(&mut command);
         let mut output = BufReader::new(process.stdout.take().unwrap());
         let address = output.by_ref().lines().find_map(|line| {
             line.unwrap()
@@ -123,10 +127,20 @@ fn bad() -> Vec<(Vec<u8>, u16)> {
     ]
 }
 
-async fn client(address: SocketAddr, number: usize) {
+/// Sends so many bad requests from all clients at once.
+async fn send(address: SocketAddr, count: usize) {
+    let clients: Vec<_> = (0..CLIENTS)
+        .map(|number| tokio::spawn(client(address, number, count / CLIENTS)))
+        .collect();
+    for client in clients {
+        client.await.unwrap();
+    }
+}
+
+async fn client(address: SocketAddr, number: usize, count: usize) {
     let bad = bad();
     let (mut read, mut write) = Connection::open(address).await.split();
-    let mut left = BAD_REQUESTS / CLIENTS;
+    let mut left = count;
     let mut next = number;
     while left > 0 {
         let count = PIPELINED.min(left);
@@ -158,13 +172,9 @@ async fn memory_does_not_grow_with_bad_requests() {
         assert_eq!(connection.response_to(&good()).await.unwrap().status, 202);
     };
     serves().await;
+    send(measured.address, WARMING_UP).await;
     let before = measured.resident();
-    let clients: Vec<_> = (0..CLIENTS)
-        .map(|number| tokio::spawn(client(measured.address, number)))
-        .collect();
-    for client in clients {
-        client.await.unwrap();
-    }
+    send(measured.address, BAD_REQUESTS).await;
     let after = measured.resident();
     serves().await;
     println!("{before} KiB before, {after} KiB after {BAD_REQUESTS} bad requests");

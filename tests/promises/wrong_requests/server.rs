@@ -189,7 +189,7 @@ impl Server {
             folder,
         } = self;
         gateway.drain().await;
-        delivery.drain(Duration::from_secs(5)).await;
+        delivery.drain(Duration::from_secs(120)).await;
         drop(gateway);
         drop(delivery);
         log.close().await;
