@@ -23,6 +23,10 @@ use super::output::print;
 /// Send a test event as the app would: to the type's global webhook, signed as its first
 /// authentication entry checks.
 ///
+/// A registration of a single customer has a URI of its own (`/h/…/1`), which --url may name. It can
+/// be signed where its keys are the app's; a signing secret of the registration's own is known to
+/// Tidegate and the app alone.
+///
 /// The body is the type's example, placed where the type looks for events, unless --data gives
 /// one. The URI is the one that `tidegate dev` printed; for a webhook without a path give it with
 /// --url.

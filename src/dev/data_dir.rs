@@ -59,7 +59,7 @@ impl DataDir {
     /// # Errors
     /// When another process uses it, or it cannot be written to.
     pub fn open(root: &Path) -> Result<Self, DataDirError> {
-        fs::create_dir_all(root).map_err(failed("create", root))?;
+        create(root, 0o777)?;
         let path = root.join("lock");
         let lock = OpenOptions::new()
             .create(true)
@@ -74,12 +74,9 @@ impl DataDir {
         }
         let secrets = root.join("secrets");
         for folder in [&secrets, &secrets.join("upstream")] {
-            fs::DirBuilder::new()
-                .recursive(true)
-                .mode(0o700)
-                .create(folder)
-                .and_then(|()| fs::set_permissions(folder, fs::Permissions::from_mode(0o700)))
-                .map_err(failed("create", folder))?;
+            create(folder, 0o700)?;
+            fs::set_permissions(folder, fs::Permissions::from_mode(0o700))
+                .map_err(failed("protect", folder))?;
         }
         Ok(Self {
             root: root.to_owned(),
@@ -135,6 +132,25 @@ impl DataDir {
     }
 }
 
+/// Makes a folder, and those that it lies in, where they are not there. When it answers `Ok` they are
+/// on disk: a file that is synced is of no use in a folder that a crash forgets.
+fn create(folder: &Path, mode: u32) -> Result<(), DataDirError> {
+    if folder.is_dir() {
+        return Ok(());
+    }
+    let parent = match folder.parent() {
+        Some(parent) if parent != Path::new("") => parent,
+        _ => Path::new("."),
+    };
+    create(parent, 0o777)?;
+    match fs::DirBuilder::new().mode(mode).create(folder) {
+        // Somebody else made it in this very moment.
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && folder.is_dir() => {}
+        made => made.map_err(failed("create", folder))?,
+    }
+    sync(parent)
+}
+
 /// Replaces a file that only its owner may read, so that a crash leaves the old content or the new
 /// one. When it answers `Ok` the new one is on disk.
 ///
@@ -186,6 +202,19 @@ mod tests {
         let _first = DataDir::open(folder.path()).unwrap();
         let error = DataDir::open(folder.path()).unwrap_err();
         assert!(error.to_string().contains("--data-dir"), "{error}");
+    }
+
+    #[test]
+    fn folders_are_made_with_all_that_they_lie_in() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().join("a/b/.tidegate");
+        drop(DataDir::open(&root).unwrap());
+        drop(DataDir::open(&root).unwrap());
+        assert!(root.join("secrets/upstream").is_dir());
+        let file = folder.path().join("file");
+        fs::write(&file, "").unwrap();
+        let error = DataDir::open(&file.join("below")).unwrap_err();
+        assert!(error.to_string().contains("file"), "{error}");
     }
 
     #[test]

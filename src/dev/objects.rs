@@ -19,8 +19,11 @@ use crate::api::UpstreamSubscription;
 use crate::event::ObjectName;
 
 /// Said at the top of every file.
-const HEADER: &str =
-    "# Written by `tidegate dev` for you to read. Nothing here is ever read back.\n";
+const HEADER: &str = "\
+# Written by `tidegate dev` for you to read: a view of what stands at the app. Nothing here is ever
+# read back. Editing or deleting this file changes nothing at the app; it is written anew at the next
+# start. To unsubscribe, remove the EventSubscription, or the Customer.
+";
 
 /// Lines that wait for a reader of stdout, at most; what comes then is left out.
 const MOST_LINES: usize = 10_000;

@@ -32,6 +32,13 @@ pub enum SignError {
     /// The key is not there.
     #[error("a key of the type is missing; `tidegate check` says which")]
     KeyMissing,
+    /// Each registration, or each customer, has a key of its own.
+    #[error(
+        "the type checks requests with a key that each registration or customer has for itself, and \
+         that a manifest does not hold: let the app send one, or sign it yourself with the secret \
+         that the registration's record holds in `secrets/upstream` of the data folder"
+    )]
+    OfRegistration,
     /// The key is not in the form that the type says.
     #[error("a key of the type cannot be used: {0}")]
     Key(&'static str),
@@ -85,9 +92,13 @@ pub fn sign(
     } = first;
     let key = |sources: &[KeySource]| {
         let values = sources.iter().find_map(|source| entry.key(source));
-        values
-            .map(|value| value.expose().to_vec())
-            .ok_or(SignError::KeyMissing)
+        values.map(|value| value.expose().to_vec()).ok_or(
+            if sources.iter().any(KeySource::is_of_registration) {
+                SignError::OfRegistration
+            } else {
+                SignError::KeyMissing
+            },
+        )
     };
     if let Some(token) = token {
         let value = String::from_utf8(key(&token.keys)?).map_err(|_| SignError::Header)?;

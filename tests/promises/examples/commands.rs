@@ -243,6 +243,11 @@ fn wrong_usage_exits_with_2_and_problems_with_1() {
             1,
         ),
     ];
+    // A key of each registration's own stands in no manifest; it says so, and what to do.
+    let url = "http://127.0.0.1:9/h/token/1";
+    let ran = tidegate(&["send", "examples/crm", "contact-created", "--url", url]);
+    assert_eq!(ran.code, 1, "{ran:?}");
+    assert!(ran.stderr.contains("let the app send one"), "{ran:?}");
     for (arguments, expected) in cases {
         let ran = tidegate(arguments);
         assert_eq!(ran.code, *expected, "{arguments:?}: {ran:?}");

@@ -177,6 +177,44 @@ async fn the_crm_is_what_readme_says() {
     let event: Value = serde_json::from_slice(&pro[0].body).unwrap();
     assert_eq!(event["eventId"], pro[0].id());
 
+    // Another event than there is: the CRM says no, the old webhooks stay, and it is told why.
+    let app = std::fs::read_to_string(dev.manifests.join("app.yaml")).unwrap();
+    let broken = app.replace("event: contact.created", "event: [contact.created]");
+    assert_ne!(broken, app);
+    dev.edit("app.yaml", &broken);
+    let refused = async || {
+        let all = dev.admin("/v1/subscriptions").await;
+        let all = all["items"].as_array().unwrap().clone();
+        let of_apps = all
+            .iter()
+            .filter(|one| one["kind"] == "UpstreamSubscription");
+        let why = |one: &Value| {
+            one["lastError"]
+                .as_str()
+                .unwrap_or_default()
+                .contains("422")
+        };
+        of_apps
+            .filter(|one| why(one) && one["response"].to_string().contains("must be texts"))
+            .count()
+    };
+    eventually("lastError tells why", async || refused().await == 2).await;
+    for customer in ["acme", "globex"] {
+        assert_eq!(crm.count(&format!("{customer}: wh_1 is removed")), 0);
+        assert_eq!(crm.count(&format!("{customer}: wh_2 is registered")), 0);
+    }
+    crm.create_contact(&dev, "globex", json!({"email": "meanwhile@example.com"}))
+        .await;
+    arrived(&sink, "/pro", 3).await;
+    dev.edit("app.yaml", &app);
+    for customer in ["acme", "globex"] {
+        eventually(&format!("{customer} is active again"), async || {
+            is_active(customer).await
+        })
+        .await;
+    }
+    eventually("nothing is wrong any more", async || refused().await == 0).await;
+
     // Another customer joins the plan, and one goes with all that is known of it.
     let customers = std::fs::read_to_string(dev.manifests.join("customers.yaml")).unwrap();
     let joined = customers.replace("plan: free", "plan: pro");
@@ -219,7 +257,7 @@ async fn the_crm_is_what_readme_says() {
     crm.says("initech: wh_1 is registered", 1).await;
     crm.create_contact(&dev, "acme", json!({"email": "eve@example.com"}))
         .await;
-    arrived(&sink, "/pro", 3).await;
+    arrived(&sink, "/pro", 4).await;
     assert!(dev.stop().await.success());
     tokio::time::sleep(Duration::from_millis(200)).await;
     assert_eq!(

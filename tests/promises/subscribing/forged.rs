@@ -67,9 +67,21 @@ async fn forged_objects_touch_nothing_at_the_app() {
     world.dev.run().await;
     tokio::time::sleep(Duration::from_secs(2)).await;
     assert_eq!(world.app.asked_count(), requests);
+    // Each says itself that it is a view. Deleting one, or all, means nothing to the app either.
+    for (_, text) in &texts {
+        assert!(
+            text.starts_with('#') && text.contains("deleting this file changes nothing"),
+            "{text}"
+        );
+    }
+    std::fs::remove_file(&files[0]).unwrap();
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert_eq!(world.app.asked_count(), requests);
     std::fs::remove_dir_all(&folder).unwrap();
     world.dev.kill();
     world.dev.run().await;
+    let are_back = async || files.iter().all(|path| path.exists());
+    world.wait("the views are back", are_back).await;
     // Among the manifests it is not accepted either.
     world.dev.edit("forged.yaml", &forgeries(&texts[1].1));
     tokio::time::sleep(Duration::from_secs(3)).await;
