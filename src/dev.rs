@@ -148,7 +148,7 @@ impl Running {
     async fn start(options: &Options, data_dir: DataDir) -> Result<Self, DevError> {
         let last_look = Look::at(&options.paths);
         let began = Timestamp::now();
-        let files = manifests::read(&options.paths);
+        let mut files = manifests::read(&options.paths);
         let memory = read_memory(&data_dir)?;
         if files.count == 0 && (files.unreadable.is_empty() || memory.objects().next().is_none()) {
             return Err(nothing_to_serve(&options.paths, &files.unreadable));
@@ -165,18 +165,15 @@ impl Running {
         };
         let mut session = Session::new(settings, memory);
         let unusable = files.unusable_paths();
-        let changes = session.update(
-            files.reading.clone(),
-            unusable,
-            began,
-            Timestamp::now(),
-            &mut new_uid,
-        );
+        let reading = std::mem::take(&mut files.reading);
+        let is_whole = !reading.incomplete;
+        let now = Timestamp::now();
+        let changes = session.update(reading, unusable, began, now, &mut new_uid);
         let outcome = session.compile();
         // Written before anything is served: what tells a subscription from another one of the
         // same name must not change because of a crash.
         write_memory(&data_dir, session.memory())?;
-        let is_complete = !files.reading.incomplete && session.knows_every_subscription();
+        let is_complete = is_whole && session.knows_every_subscription();
         let engine = Engine::start(
             options,
             &data_dir,
@@ -213,18 +210,17 @@ impl Running {
         }
         let (since, began) = (Instant::now(), Timestamp::now());
         let paths = self.paths.clone();
-        let Ok(files) = tokio::task::spawn_blocking(move || manifests::read(&paths)).await else {
+        let read = tokio::task::spawn_blocking(move || manifests::read(&paths));
+        let Ok(mut files) = read.await else {
             return;
         };
         self.last_look = look;
         let unusable = files.unusable_paths();
-        let changes = self.session.update(
-            files.reading.clone(),
-            unusable,
-            began,
-            Timestamp::now(),
-            &mut new_uid,
-        );
+        let reading = std::mem::take(&mut files.reading);
+        let is_whole = !reading.incomplete;
+        let now = Timestamp::now();
+        let changes = self.session
+            .update(reading, unusable, began, now, &mut new_uid);
         self.look_again_at = changes.look_again_at;
         let outcome = self.session.compile();
         if let Err(error) = write_memory(&self.data_dir, self.session.memory()) {
@@ -233,7 +229,7 @@ impl Running {
             self.last_look = Look::default();
             return;
         }
-        let is_complete = !files.reading.incomplete && self.session.knows_every_subscription();
+        let is_complete = is_whole && self.session.knows_every_subscription();
         match self.engine.apply(&outcome, is_complete).await {
             Ok(()) => self
                 .console

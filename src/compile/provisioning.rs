@@ -35,7 +35,7 @@ pub(super) struct Provisioning {
 
 /// A subscription with its program.
 pub(super) struct Declared {
-    pub spec: Subscription,
+    pub spec: Arc<Subscription>,
     /// `None`: something is wrong with it, or with the type.
     pub program: Option<Arc<Program>>,
 }
@@ -79,7 +79,7 @@ impl Provisioning {
                 problems,
             );
             Declared {
-                spec: subscription.clone(),
+                spec: Arc::new(subscription.clone()),
                 program: program.map(Arc::new),
             }
         };

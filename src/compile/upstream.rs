@@ -290,7 +290,7 @@ impl<'a> Collector<'a> {
             event_type: provisioning.event_type.clone(),
             type_: provisioning.type_.clone(),
             global: customer.is_none(),
-            subscription: declared.spec.clone(),
+            subscription: Arc::clone(&declared.spec),
             deletion_policy: provisioning.deletion_policy,
             public_url: (self.lookup.environment.public_url)
                 .trim_end_matches('/')

@@ -1,20 +1,21 @@
 //! Reads the manifests and says what is wrong with them, each time at most once.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 
 use super::memory::{Found, Reading};
 use super::object::Object;
 use super::watch;
-use crate::api::{Problem, Severity};
+use crate::api::{ObjectReference, Problem, Severity};
 use crate::event::ObjectName;
 use crate::manifest::{self, Manifests, PlacedProblem};
 
 /// What one reading of all files gave.
 pub struct Files {
-    /// The objects with the places of their fields.
+    /// The places of the objects' fields, and what is wrong. The objects themselves are in `reading`
+    /// alone: there may be many.
     pub manifests: Manifests,
-    /// The same, as memory takes it.
+    /// The objects, as memory takes them.
     pub reading: Reading,
     /// Files and folders that could not be read, as sentences.
     pub unreadable: Vec<String>,
@@ -28,31 +29,33 @@ pub fn read(paths: &[PathBuf]) -> Files {
     let count = read.sources.len();
     let loaded: Vec<_> = read.sources.iter().map(manifest::Source::load).collect();
     let broken_file = loaded.iter().any(|file| file.is_broken);
-    let manifests = Manifests::new(loaded);
+    let mut manifests = Manifests::new(loaded);
     let unreadable: Vec<String> = read
         .errors
         .iter()
         .map(|error| format!("{error}: {}", error.source))
         .collect();
-    let file_of = |reference: &_| {
-        let place = manifests.objects().find(|(other, _)| *other == reference);
-        place
-            .map(|(_, place)| Path::new(&*place.file).to_owned())
-            .unwrap_or_default()
+    let resources = std::mem::take(&mut manifests.resources);
+    let files: HashMap<&ObjectReference, &str> = manifests
+        .objects()
+        .map(|(reference, place)| (reference, &*place.file))
+        .collect();
+    let file_of = |reference: &ObjectReference| {
+        let file = files.get(reference).copied().unwrap_or_default();
+        Path::new(file).to_owned()
     };
-    let found = Object::all_of(manifests.resources.clone())
+    let broken = resources
+        .invalid
+        .iter()
+        .map(|key| (key.clone(), file_of(key)))
+        .collect();
+    let found = Object::all_of(resources)
         .into_iter()
         .map(|(key, object)| Found {
             file: file_of(&key),
             key,
             object,
         })
-        .collect();
-    let broken = manifests
-        .resources
-        .invalid
-        .iter()
-        .map(|key| (key.clone(), file_of(key)))
         .collect();
     let incomplete = broken_file || !unreadable.is_empty() || watch::checkout_under_way(paths);
     Files {

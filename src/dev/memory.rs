@@ -7,6 +7,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -53,9 +54,10 @@ pub struct Remembered {
     /// When it was found to be gone; `None` while it is there.
     pub missing_since: Option<Timestamp>,
     /// The object as it was last read.
-    pub object: Object,
-    /// The last form of it that could be used; `None` if it never was good.
-    pub last_good: Option<Object>,
+    pub object: Arc<Object>,
+    /// The last form of it that could be used; `None` if it never was good. Mostly the present one,
+    /// and then it is shared with it.
+    pub last_good: Option<Arc<Object>>,
 }
 
 /// Everything that is remembered, by object.
@@ -98,8 +100,8 @@ impl Memory {
                 Some(known) => {
                     known.file = file;
                     known.missing_since = None;
-                    if known.object != object {
-                        known.object = object;
+                    if *known.object != object {
+                        known.object = Arc::new(object);
                         changes.changed.push(key);
                     }
                 }
@@ -109,7 +111,7 @@ impl Memory {
                         uid: new_uid(),
                         since: now,
                         missing_since: None,
-                        object,
+                        object: Arc::new(object),
                         last_good: None,
                     };
                     self.objects.insert(key.clone(), remembered);
@@ -159,17 +161,23 @@ impl Memory {
     /// Notes that the present form of an object can be used: it is the last good one from now on.
     pub fn judged_good(&mut self, key: &ObjectReference) {
         if let Some(known) = self.objects.get_mut(key)
-            && known.last_good.as_ref() != Some(&known.object)
+            && !(known.last_good.as_ref()).is_some_and(|good| Arc::ptr_eq(good, &known.object))
         {
-            known.last_good = Some(known.object.clone());
+            known.last_good = Some(Arc::clone(&known.object));
         }
     }
 }
 
 impl From<Vec<(ObjectReference, Remembered)>> for Memory {
     fn from(objects: Vec<(ObjectReference, Remembered)>) -> Self {
+        let shared = objects.into_iter().map(|(key, mut known)| {
+            if known.last_good.as_ref() == Some(&known.object) {
+                known.last_good = Some(Arc::clone(&known.object));
+            }
+            (key, known)
+        });
         Self {
-            objects: objects.into_iter().collect(),
+            objects: shared.collect(),
         }
     }
 }
@@ -355,7 +363,7 @@ mod tests {
             if good {
                 memory.judged_good(&key("a"));
             }
-            let expected = expected.map(object);
+            let expected = expected.map(|version| Arc::new(object(version)));
             assert_eq!(memory.get(&key("a")).unwrap().last_good, expected, "{text}");
         };
         check("a=broken-from-the-start@f", false, None);

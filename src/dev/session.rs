@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 
 use super::memory::{Changes, Memory, Reading};
+use super::object::Object;
 use crate::api::{ObjectReference, Resources};
 use crate::compile::{Compiled, Environment, Identity, Kind, State, Verdict, compile, name_of};
 use crate::event::ObjectName;
@@ -175,7 +176,7 @@ impl Session {
                 Some(good) if as_before.contains(key) => good,
                 _ => &known.object,
             };
-            object.clone().add_to(&mut resources);
+            Object::clone(object).add_to(&mut resources);
         }
         let never_good = self
             .invalid

@@ -23,8 +23,9 @@ pub struct Inputs {
     pub type_: String,
     /// Whether `subscription` is a global webhook's `registration`.
     pub global: bool,
-    /// How to subscribe: the type's `subscription`, or its global webhook's `registration`.
-    pub subscription: Subscription,
+    /// How to subscribe: the type's `subscription`, or its global webhook's `registration`. All
+    /// customers of a type share it.
+    pub subscription: Arc<Subscription>,
     /// What happens when it is no longer wanted.
     pub deletion_policy: DeletionPolicy,
     /// The base of webhook URIs, without a slash at its end.

@@ -9,6 +9,7 @@ mod positions;
 mod providers;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use http::HeaderMap;
@@ -76,7 +77,7 @@ impl Setting {
             event_type: ObjectName::new("crm", "contact-created"),
             type_: "com.example.contact.created".into(),
             global: self.global,
-            subscription: self.subscription.clone(),
+            subscription: Arc::new(self.subscription.clone()),
             deletion_policy: DeletionPolicy::Unsubscribe,
             public_url: "https://hooks.example.com".into(),
             global_webhook_path: self.global_webhook_path.clone(),

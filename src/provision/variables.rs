@@ -123,7 +123,7 @@ impl Values<'_> {
                 prepare,
                 follow_ups,
                 ..
-            } = &self.inputs.subscription;
+            } = &*self.inputs.subscription;
             return Ok(map(prepare.iter().chain(follow_ups).map(|step| {
                 let values = step.response.values.keys();
                 let values = values.map(|name| (key(name), Value::text(MASK)));

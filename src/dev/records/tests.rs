@@ -21,7 +21,7 @@ fn record(name: &str, token: &str) -> Record {
             event_type: ObjectName::new("crm", "contacts"),
             type_: "contact".into(),
             global: false,
-            subscription: serde_saphyr::from_str(request).unwrap(),
+            subscription: Arc::new(serde_saphyr::from_str(request).unwrap()),
             deletion_policy: DeletionPolicy::Unsubscribe,
             public_url: "https://hooks.example".into(),
             global_webhook_path: None,

@@ -19,7 +19,7 @@ pub(super) struct Programs {
 }
 
 struct Form {
-    subscription: Subscription,
+    subscription: Arc<Subscription>,
     has_global_webhook: bool,
     program: Result<Arc<Program>, String>,
 }
@@ -37,7 +37,8 @@ impl Programs {
         let has_global_webhook = inputs.global_webhook_path.is_some();
         let known = forms.iter().find(|form| {
             form.has_global_webhook == has_global_webhook
-                && form.subscription == inputs.subscription
+                && (Arc::ptr_eq(&form.subscription, &inputs.subscription)
+                    || form.subscription == inputs.subscription)
         });
         if let Some(form) = known {
             return form.program.clone();
@@ -53,7 +54,7 @@ impl Programs {
             forms.remove(0);
         }
         forms.push(Form {
-            subscription: inputs.subscription.clone(),
+            subscription: Arc::clone(&inputs.subscription),
             has_global_webhook,
             program: program.clone(),
         });

@@ -393,7 +393,7 @@ pub fn desired(subscription: &Subscription, customer: &str) -> Arc<Desired> {
         event_type: event_type.clone(),
         type_: "contact".into(),
         global: false,
-        subscription: subscription.clone(),
+        subscription: Arc::new(subscription.clone()),
         deletion_policy: DeletionPolicy::Unsubscribe,
         public_url: "https://hooks.example".into(),
         global_webhook_path: None,

@@ -238,7 +238,7 @@ impl Wish {
                 event_type,
                 type_: "contact.created".into(),
                 global: false,
-                subscription: self.subscription.clone(),
+                subscription: Arc::new(self.subscription.clone()),
                 deletion_policy: self.policy,
                 public_url: self.public_url.into(),
                 global_webhook_path: Some("/crm/contacts".into()),
