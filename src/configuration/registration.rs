@@ -49,6 +49,9 @@ pub enum RegistrationChange {
 pub enum RegistrationState {
     /// Requests are taken.
     Live(Box<LiveRegistration>),
+    /// It may still stand at the app, and nobody waits for what it sends: requests are acknowledged
+    /// and nothing of them is kept.
+    Orphaned,
     /// We have removed it at the app: 410, for 30 days.
     Removed,
 }

@@ -34,7 +34,7 @@ use super::metrics::Metrics;
 use super::outcome::{EventCounts, Outcome};
 use super::places::{Full as NoPlace, Place, Places};
 use super::problem::Problem;
-use super::registrations::{Registration, Registrations};
+use super::registrations::{Registration, Registrations, Served};
 use super::request_log::RequestLog;
 use super::snapshot::{Good, ServedType, Snapshot};
 use super::store::Store;
@@ -271,13 +271,11 @@ impl Ingest {
         if let Some(registration) = self.registrations.get(&path) {
             running.found(&path, &registration.event_type);
             running.belongs_to(&registration);
-            if registration.live.is_none() {
-                return Err(Conclusion::refused(
-                    Outcome::Removed,
-                    Problem::new(StatusCode::GONE, "this webhook has been unsubscribed"),
-                ));
+            let served = snapshot.event_type(&registration.event_type);
+            if let Some(over) = over(&registration, served.map(|served| &**served)) {
+                return Err(over);
             }
-            return match snapshot.event_type(&registration.event_type) {
+            return match served {
                 Some(served) => Ok(Found {
                     served,
                     registration: Some(registration),
@@ -461,6 +459,34 @@ impl Ingest {
                 Err(rejected(rejection))
             }
         }
+    }
+}
+
+/// What is answered where a registration's requests are not judged: it was removed, or it may still
+/// stand at the app and nobody waits for it. An app that is asked to stop by a status would hold that
+/// against whatever else it sends here, so the latter is told that all is well.
+fn over(registration: &Registration, served: Option<&ServedType>) -> Option<Box<Conclusion>> {
+    match registration.served {
+        Served::Live(_) => None,
+        Served::Orphaned => {
+            let good = served.and_then(|served| served.good.as_ref());
+            let status = good.map_or(StatusCode::ACCEPTED, |good| good.receiver.acknowledgement());
+            let answer = webhook::Answer {
+                status,
+                headers: Vec::new(),
+                body: Bytes::new(),
+            };
+            Some(Box::new(Conclusion {
+                outcome: Outcome::Orphaned,
+                response: rendered(answer),
+                counts: EventCounts::default(),
+                detail: None,
+            }))
+        }
+        Served::Removed => Some(Conclusion::refused(
+            Outcome::Removed,
+            Problem::new(StatusCode::GONE, "this webhook has been unsubscribed"),
+        )),
     }
 }
 

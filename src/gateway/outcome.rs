@@ -16,6 +16,9 @@ pub enum Outcome {
     NotFound,
     /// A token of ours that this pod has not heard of yet.
     TokenNotHereYet,
+    /// The URI of a registration that may still stand at the app, and that nobody waits for:
+    /// acknowledged, and nothing kept.
+    Orphaned,
     /// The URI of a registration that we have removed.
     Removed,
     /// A method that the type does not list.
@@ -66,6 +69,7 @@ impl Outcome {
             Self::Handshake => "handshake",
             Self::NotFound => "not_found",
             Self::TokenNotHereYet => "token_not_here_yet",
+            Self::Orphaned => "orphaned",
             Self::Removed => "removed",
             Self::MethodNotAllowed => "method_not_allowed",
             Self::Unauthenticated => "unauthenticated",
@@ -104,6 +108,7 @@ impl Outcome {
             | Self::Handshake
             | Self::NotFound
             | Self::TokenNotHereYet
+            | Self::Orphaned
             | Self::Removed
             | Self::MethodNotAllowed
             | Self::Unauthenticated

@@ -31,8 +31,29 @@ pub struct Registration {
     pub number: u32,
     /// The AppEventType.
     pub event_type: ObjectName,
-    /// What its requests are judged by; `None`: it was removed.
-    pub live: Option<LiveRegistration>,
+    /// What becomes of its requests.
+    pub served: Served,
+}
+
+/// What becomes of the requests to a registration's URI.
+#[derive(Debug)]
+pub enum Served {
+    /// They are judged by this.
+    Live(LiveRegistration),
+    /// They are acknowledged, and nothing is kept.
+    Orphaned,
+    /// They are told that it is over.
+    Removed,
+}
+
+impl Registration {
+    /// What its requests are judged by, if they are.
+    pub fn live(&self) -> Option<&LiveRegistration> {
+        match &self.served {
+            Served::Live(live) => Some(live),
+            Served::Orphaned | Served::Removed => None,
+        }
+    }
 }
 
 /// Every registration's URI.
@@ -85,9 +106,10 @@ impl Registrations {
             subscription,
             number,
             event_type,
-            live: match state {
-                RegistrationState::Live(live) => Some(*live),
-                RegistrationState::Removed => None,
+            served: match state {
+                RegistrationState::Live(live) => Served::Live(*live),
+                RegistrationState::Orphaned => Served::Orphaned,
+                RegistrationState::Removed => Served::Removed,
             },
         });
         let path: Box<str> = path::normal_form(&path).into();

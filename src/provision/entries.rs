@@ -3,20 +3,21 @@
 //! Entries are live before the app can know the URI, and as long as it may still call it. Beside
 //! the registration they carry the customer's fields that requests are judged by, and no others.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use serde_json::Value;
 
 use super::plan::{REMEMBERED, capture_is_open};
-use super::record::{Phase, Record, Registration};
+use super::record::{KnownOfOrphan, Phase, Record, Registration};
 use super::{Fields, Inputs};
 use crate::configuration::{
     LiveRegistration, RegistrationCustomer, RegistrationEntry, RegistrationState, Sensitive,
 };
 use crate::event::CustomerKey;
 
-/// The entries of a record's webhook URIs, by number.
+/// The entries of a record's webhook URIs, by number; each path once. What stands comes before what
+/// may stand, and that before what was removed: a twin shares the URI of another registration.
 ///
 /// `capture_open` may stay true a little too long; `plan::captured` has the last word.
 #[must_use]
@@ -28,20 +29,7 @@ pub fn entries(record: &Record, now: Timestamp) -> Vec<RegistrationEntry> {
         event_type: record.inputs.event_type.clone(),
         state,
     };
-    let mut entries = Vec::new();
-    for removed in &record.removed {
-        let over = removed
-            .at
-            .checked_add(REMEMBERED)
-            .is_ok_and(|over| over <= now);
-        if !over {
-            entries.push(entry(
-                removed.number,
-                &removed.path,
-                RegistrationState::Removed,
-            ));
-        }
-    }
+    let mut entries: Vec<RegistrationEntry> = Vec::new();
     for registration in &record.registrations {
         // One without a URI of its own is called at the global one, a twin at another's.
         if registration.webhook_uri.is_none() || registration.twin_of.is_some() {
@@ -53,29 +41,60 @@ pub fn entries(record: &Record, now: Timestamp) -> Vec<RegistrationEntry> {
             entries.push(entry(registration.number, path, state));
         }
     }
+    let mut paths: BTreeSet<String> = entries.iter().map(|entry| entry.path.clone()).collect();
+    for left in &record.left_behind {
+        if paths.insert(left.path.clone()) {
+            let state = match &left.known {
+                Some(known) => RegistrationState::Live(Box::new(of_orphan(&record.inputs, known))),
+                None => RegistrationState::Orphaned,
+            };
+            entries.push(entry(left.number, &left.path, state));
+        }
+    }
+    for removed in &record.removed {
+        let over = removed
+            .at
+            .checked_add(REMEMBERED)
+            .is_ok_and(|over| over <= now);
+        if !over && paths.insert(removed.path.clone()) {
+            entries.push(entry(
+                removed.number,
+                &removed.path,
+                RegistrationState::Removed,
+            ));
+        }
+    }
     entries.sort_by_key(|entry| entry.number);
     entries
 }
 
-fn live(inputs: &Inputs, registration: &Registration, now: Timestamp) -> LiveRegistration {
-    let customer = inputs.customer.as_ref();
-    let secret = inputs.subscription.signing_secret.as_ref();
-    let secret_field = secret.and_then(|secret| secret.customer_field.as_ref());
-    let from_field = || key(&customer?.fields, secret_field?);
+/// What the requests of an orphan are judged by.
+fn of_orphan(inputs: &Inputs, known: &KnownOfOrphan) -> LiveRegistration {
+    let KnownOfOrphan {
+        id,
+        values,
+        signing_secret,
+    } = known;
     LiveRegistration {
-        customer: customer.map(|customer| RegistrationCustomer {
-            key: CustomerKey {
-                namespace: customer.name.namespace.clone(),
-                id: customer.id.clone(),
-            },
-            fields: shown(inputs, &customer.fields),
-            keys: keys(inputs, &customer.fields),
-        }),
+        customer: customer(inputs),
+        id: id.clone(),
+        values: values.clone(),
+        signing_secret: match secret_field(inputs) {
+            Some(field) => key_of(inputs, field),
+            None => signing_secret.clone(),
+        },
+        capture_open: false,
+    }
+}
+
+fn live(inputs: &Inputs, registration: &Registration, now: Timestamp) -> LiveRegistration {
+    LiveRegistration {
+        customer: customer(inputs),
         id: registration.id.clone(),
         values: registration.values.clone(),
         // A field that was rotated counts at once; it is never copied into the registration.
-        signing_secret: if secret_field.is_some() {
-            from_field()
+        signing_secret: if let Some(field) = secret_field(inputs) {
+            key_of(inputs, field)
         } else if may_be_answered_anew(inputs, registration) {
             None
         } else {
@@ -83,6 +102,28 @@ fn live(inputs: &Inputs, registration: &Registration, now: Timestamp) -> LiveReg
         },
         capture_open: capture_is_open(registration, now),
     }
+}
+
+fn customer(inputs: &Inputs) -> Option<RegistrationCustomer> {
+    let customer = inputs.customer.as_ref()?;
+    Some(RegistrationCustomer {
+        key: CustomerKey {
+            namespace: customer.name.namespace.clone(),
+            id: customer.id.clone(),
+        },
+        fields: shown(inputs, &customer.fields),
+        keys: keys(inputs, &customer.fields),
+    })
+}
+
+/// The customer's field that is the signing secret, if one is.
+fn secret_field(inputs: &Inputs) -> Option<&str> {
+    let secret = inputs.subscription.signing_secret.as_ref()?;
+    secret.customer_field.as_deref()
+}
+
+fn key_of(inputs: &Inputs, field: &str) -> Option<Sensitive> {
+    key(&inputs.customer.as_ref()?.fields, field)
 }
 
 /// Whether a request that was sent again in place may just now make the app sign with another

@@ -39,12 +39,16 @@ pub struct Record {
     pub inputs: Arc<Inputs>,
     /// The registrations there are, may be, or are being made or removed; oldest first.
     pub registrations: Vec<Registration>,
-    /// The registrations that were removed, oldest first: their URIs answer 410.
+    /// The registrations that were removed, oldest first: their URIs answer 410. Not those that may
+    /// still stand: see `left_behind`.
     #[serde(default)]
     pub removed: Vec<Removed>,
     /// What may stand at the app without our being able to remove it, for people to look after.
     #[serde(default)]
     pub orphans: Vec<Orphan>,
+    /// The URIs of orphans, oldest first: they are served for as long as the app may call them.
+    #[serde(default)]
+    pub left_behind: Vec<LeftBehind>,
     /// Why no registration could be made yet; counted over all numbers, so that starting over does
     /// not start the backoff over.
     #[serde(default)]
@@ -256,6 +260,30 @@ pub struct Orphan {
     pub why: OrphanReason,
     /// Since when.
     pub since: Timestamp,
+}
+
+/// The webhook URI of an orphan.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LeftBehind {
+    /// The number of the registration.
+    pub number: u32,
+    /// The path of its webhook URI.
+    pub path: String,
+    /// What its requests are judged by. `None`: nobody waits for what it sends, because nothing is
+    /// wanted any more, because another registration has taken over, or because what it signs with
+    /// is not known. Then requests are acknowledged and nothing is kept.
+    pub known: Option<KnownOfOrphan>,
+}
+
+/// What is known of an orphan whose events are taken.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct KnownOfOrphan {
+    /// The app's id of it.
+    pub id: Option<String>,
+    /// `subscription.values`.
+    pub values: BTreeMap<String, Value>,
+    /// Its signing secret.
+    pub signing_secret: Option<Sensitive>,
 }
 
 /// Why something is on the orphan list.

@@ -172,6 +172,13 @@ impl Receiver {
         &self.fields
     }
 
+    /// The status of what a good request gets.
+    #[must_use]
+    pub fn acknowledgement(&self) -> StatusCode {
+        let respond = self.respond.as_ref();
+        respond.map_or(StatusCode::ACCEPTED, |respond| respond.bare().status)
+    }
+
     /// The largest body in bytes, also after decompression.
     #[must_use]
     pub fn max_body_bytes(&self) -> u32 {

@@ -10,8 +10,10 @@ mod kills;
 mod lives;
 mod moods;
 mod random_kills;
+mod record_file;
 mod secrets;
 mod spec;
+mod stores;
 mod templates;
 // It counts with what the kernel of Linux has for that.
 #[cfg(target_os = "linux")]

@@ -35,6 +35,7 @@ fn record(name: &str, token: &str) -> Record {
         registrations: Vec::new(),
         removed: Vec::new(),
         orphans: Vec::new(),
+        left_behind: Vec::new(),
         making: None,
         watch: record::Watch::default(),
         last_event_at: None,

@@ -64,7 +64,7 @@ impl Case {
     /// What becomes of it.
     pub fn judge(&self) -> Verdict {
         let live = self.registration.as_ref();
-        let live = live.and_then(|registration| registration.live.as_ref());
+        let live = live.and_then(|registration| registration.live());
         self.good.receiver.receive(
             &self.request,
             self.closed.as_deref().or(live),
@@ -76,7 +76,7 @@ impl Case {
 
     /// The same, by a registration as it is now and with nothing left to capture.
     pub fn closed(self, registration: Arc<Registration>) -> Self {
-        let live = registration.live.as_ref();
+        let live = registration.live();
         let closed = live.map(|live| {
             Box::new(LiveRegistration {
                 capture_open: false,

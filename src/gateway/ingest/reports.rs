@@ -15,7 +15,7 @@ use super::super::problem::Problem;
 use super::super::registrations::Registration;
 use super::answers::rendered;
 use super::case::Case;
-use super::{Conclusion, Ingest};
+use super::{Conclusion, Ingest, over};
 use crate::api::LifecycleAction;
 use crate::configuration::{CaptureAnswer, Captured};
 use crate::webhook::Answer;
@@ -55,7 +55,11 @@ impl Ingest {
             Ok(CaptureAnswer::Closed) => {
                 // The registration may have become another one while we asked.
                 let now = self.registrations.get(&path::normal_form(case.path()));
-                let case = case.closed(now.unwrap_or(registration));
+                let now = now.unwrap_or(registration);
+                if let Some(over) = over(&now, None) {
+                    return Err(over);
+                }
+                let case = case.closed(now);
                 let (verdict, case) = self.judge(case).await?;
                 self.carry_out(verdict, case).await
             }

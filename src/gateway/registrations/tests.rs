@@ -33,7 +33,7 @@ fn the_last_change_of_a_path_counts() {
             path: "/h/never/1".into(),
         },
     ]);
-    assert!(registrations.get("/h/a/1").unwrap().live.is_none());
+    assert!(registrations.get("/h/a/1").unwrap().live().is_none());
     assert_eq!(number(&registrations, "/h/a/2"), None);
 }
 

@@ -22,6 +22,10 @@ pub(super) fn advance(record: &mut Record, desired: Option<&Desired>, context: &
     match desired {
         Some(desired) => follow(record, desired, context),
         None => {
+            // Nobody waits for what orphans send, and their secrets are of no use any more.
+            for left in &mut record.left_behind {
+                left.known = None;
+            }
             for number in numbers(record) {
                 if let Some(registration) = record.registration(number)
                     && is_unsent(registration, context)

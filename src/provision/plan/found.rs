@@ -104,7 +104,15 @@ fn watching(record: &mut Record, number: u32, outcome: &Outcome, now: Timestamp,
     }
     if has_own_uri && id.is_some() {
         let ids: Vec<String> = ids.into_iter().filter(|found| !is_ours(found)).collect();
-        twins(record, number, ids, now);
+        if ids.is_empty() || rules::removal_needs_answer(&inputs.subscription) {
+            twins(record, number, ids, now);
+        } else if !rules::is_in_place(&inputs.subscription)
+            && let Some(registration) = record.registration_mut(number)
+        {
+            // What removes by the URI removes all that stand there, or any of them. So another one
+            // takes over first, at a URI of its own, and then all that is here goes.
+            registration.notice = Some(LifecycleAction::Resubscribe);
+        }
     }
 }
 
@@ -193,9 +201,11 @@ fn found(record: &mut Record, number: u32, mut ids: Vec<String>, now: Timestamp,
         return;
     }
     registration.id = Some(first);
+    // What removes by the URI removes all that stand there, or any of them: then none can be kept.
+    let can_be_alone = ids.is_empty() || rules::removal_needs_answer(subscription);
     if registration.leaving.is_some() {
         removing::depart(record, number, now);
-    } else if rules::is_adoptable(subscription, registration) {
+    } else if can_be_alone && rules::is_adoptable(subscription, registration) {
         adopt(registration, &inputs, now, jitter);
         making::made(record, number, now);
     } else {

@@ -43,6 +43,7 @@ pub(super) fn first(desired: &Desired, context: &Context<'_>) -> Record {
         registrations: Vec::new(),
         removed: Vec::new(),
         orphans: Vec::new(),
+        left_behind: Vec::new(),
         making: None,
         watch: Watch::default(),
         last_event_at: None,
@@ -179,8 +180,7 @@ pub(super) fn lost(record: &mut Record, number: u32, now: Timestamp) {
 
 /// A number that nothing more can be found out about: it goes on the orphan list.
 pub(super) fn abandon(record: &mut Record, number: u32, why: OrphanReason, now: Timestamp) {
-    removing::list_orphan(record, number, why, now);
-    removing::drop(record, number, now);
+    removing::leave_behind(record, number, why, now);
 }
 
 /// Nothing of it is at the app, for certain.

@@ -8,7 +8,11 @@ use jiff::Timestamp;
 use super::backoff::later;
 use super::rules;
 use crate::api::{DeletionPolicy, LifecycleAction};
-use crate::provision::record::{Departure, Leaving, Orphan, OrphanReason, Phase, Record, Removed};
+use crate::provision::Inputs;
+use crate::provision::record::{
+    Departure, KnownOfOrphan, Leaving, LeftBehind, Orphan, OrphanReason, Phase, Record,
+    Registration, Removed,
+};
 
 /// How long the URI of a removed registration answers 410.
 pub(in crate::provision) const REMEMBERED: Duration = Duration::from_hours(30 * 24);
@@ -62,11 +66,9 @@ pub(super) fn depart(record: &mut Record, number: u32, now: Timestamp) {
     if registration.notice == Some(LifecycleAction::Gone) && !may_be_back {
         drop(record, number, now);
     } else if why == Some(Departure::Unwanted) && inputs.deletion_policy == DeletionPolicy::Orphan {
-        list_orphan(record, number, OrphanReason::Policy, now);
-        drop(record, number, now);
+        leave_behind(record, number, OrphanReason::Policy, now);
     } else if inputs.subscription.unsubscribe.is_none() {
-        list_orphan(record, number, OrphanReason::NoUnsubscribe, now);
-        drop(record, number, now);
+        leave_behind(record, number, OrphanReason::NoUnsubscribe, now);
     } else {
         registration.trouble = None;
         registration.phase = Phase::Removing { next: 0 };
@@ -88,7 +90,7 @@ pub(super) fn is_hopeless(record: &Record, number: u32, now: Timestamp) -> bool 
     })
 }
 
-/// The end of a registration: its URI answers 410 from here on.
+/// The end of a registration that is not at the app: its URI answers 410 from here on.
 pub(super) fn drop(record: &mut Record, number: u32, now: Timestamp) {
     let Some(at) = record
         .registrations
@@ -107,6 +109,62 @@ pub(super) fn drop(record: &mut Record, number: u32, now: Timestamp) {
         });
     }
     forget_old(record, now);
+}
+
+/// The end of a registration that may still stand at the app: it is listed, and its URI goes on
+/// being served. It was not removed, so an app that calls it is told nothing else.
+///
+/// Its events count while nothing else brings them: an attempt whose answer was lost may be the only
+/// one that stands for a while. What they bring twice, once another one stands, is recognised by
+/// their ids as in an overlap.
+pub(super) fn leave_behind(record: &mut Record, number: u32, why: OrphanReason, now: Timestamp) {
+    list_orphan(record, number, why, now);
+    let Some(at) = record
+        .registrations
+        .iter()
+        .position(|it| it.number == number)
+    else {
+        return;
+    };
+    if why == OrphanReason::Conflict && !record.registrations[at].attempt.repeated {
+        // This number made nothing.
+        drop(record, number, now);
+        return;
+    }
+    let registration = record.registrations.remove(at);
+    if registration.webhook_uri.is_none() {
+        return;
+    }
+    let known = counts(&record.inputs, &registration).then(|| KnownOfOrphan {
+        id: registration.id.clone(),
+        values: registration.values.clone(),
+        signing_secret: registration.signing_secret.clone(),
+    });
+    for path in registration
+        .former_path
+        .into_iter()
+        .chain([registration.path])
+    {
+        record.left_behind.push(LeftBehind {
+            number,
+            path,
+            known: known.clone(),
+        });
+    }
+    let too_many = record.left_behind.len().saturating_sub(MOST_REMEMBERED);
+    record.left_behind.drain(..too_many);
+}
+
+/// Whether what an orphan sends is wanted, and can be told from what anybody else sends.
+fn counts(inputs: &Inputs, registration: &Registration) -> bool {
+    let is_over = registration
+        .leaving
+        .as_ref()
+        .is_some_and(|leaving| matches!(leaving.why, Departure::Unwanted | Departure::Replaced));
+    let secret = inputs.subscription.signing_secret.as_ref();
+    let from_app = secret
+        .is_some_and(|secret| secret.from_response.is_some() || secret.from_handshake.is_some());
+    !is_over && (!from_app || registration.signing_secret.is_some())
 }
 
 /// Forgets the removed registrations whose time is over, and the oldest of too many.

@@ -128,14 +128,103 @@ async fn a_customer_whose_token_is_dead_blocks_nothing_and_is_listed() {
     assert!((1..10).contains(&tries), "{tries}");
     tokio::time::sleep(Duration::from_secs(3)).await;
     assert_eq!(world.app.count("dead", Op::Delete), tries, "given up");
-    // Whoever sends there still has nobody to complain to, and it is said which one that is.
-    world.app.assert_unharmed();
-    world.app.send("dead", "late");
+    // The app sends there still. It was not told to stop, so it is told that all is well; and nobody
+    // wants what it sends.
+    let delivered = world.delivered("dead").len();
+    assert_eq!(world.app.send("dead", "late"), 1);
     world
-        .wait("the app gives it up", async || {
-            world.app.live("dead")[0].disabled.is_some()
+        .wait("the app is through with it", async || {
+            world.app.is_idle("dead")
         })
         .await;
-    world.excuse_orphans(&["dead".to_owned()]).await;
+    let sent = world.app.sent("dead");
+    assert_eq!(sent.last().unwrap().status, Some(202), "{sent:?}");
+    assert_eq!(world.delivered("dead").len(), delivered);
+    world.app.assert_unharmed();
+}
+
+/// Nobody can say whether a lost answer left a registration behind. If it did, the app calls it: its
+/// events count while nothing else brings them, and once another one does they come once.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_lost_answer_left_behind_is_never_told_to_stop_and_brings_nothing_twice() {
+    let mut spec = Spec::of(&["acme"]);
+    spec.lookup = false;
+    let mut world = World::prepare(spec).await;
+    world.app.set("acme", |moods| moods.no_list = true);
+    world.app.next("acme", Op::Create, Fault::DoneBut500);
+    world.app.next("acme", Op::Create, Fault::Refused(403));
+    world.dev.run().await;
+    let orphans = async |world: &World| {
+        let shown = world.subscription("acme").await.unwrap_or_default();
+        shown["orphans"].as_array().map_or(0, Vec::len)
+    };
+    world
+        .wait("it is listed as an orphan", async || {
+            orphans(&world).await == 1
+        })
+        .await;
+    assert_eq!(world.app.live("acme").len(), 1, "the orphan");
+    world.arrives("acme").await;
+    // Also after a start, when only the record tells of it.
+    world.dev.kill();
+    world.dev.run().await;
+    world.arrives("acme").await;
+    world
+        .wait("another one stands", async || {
+            world.app.live("acme").len() == 2
+        })
+        .await;
+    let is_active = async || {
+        let shown = world.subscription("acme").await.unwrap_or_default();
+        shown["state"] == "Active"
+    };
+    world.wait("it is known", is_active).await;
+    for number in 0..5 {
+        assert_eq!(world.app.send("acme", &format!("both-{number}")), 2);
+    }
+    world.arrives("acme").await;
+    world
+        .wait("the app is through with all", async || {
+            world.app.is_idle("acme")
+        })
+        .await;
+    let is_through =
+        async || (0..5).all(|number| world.delivered("acme").contains(&format!("both-{number}")));
+    world.wait("all is delivered", is_through).await;
+    let count = |world: &World, id: &str| {
+        let all = world.sink.deliveries();
+        all.iter().filter(|one| one.id() == id).count()
+    };
+    for number in 0..5 {
+        assert_eq!(count(&world, &format!("both-{number}")), 1);
+    }
+    assert!(
+        world
+            .app
+            .sent("acme")
+            .iter()
+            .all(|sent| sent.status == Some(202))
+    );
+
+    // Not wanted any more: the one that is known is removed, and the orphan is left alone.
+    world.edit(|spec| spec.without_subscription.push("acme".to_owned()));
+    world
+        .wait("what is known is removed", async || {
+            world.app.count("acme", Op::Delete) == 1
+        })
+        .await;
+    let is_through = async || {
+        let shown = world.subscription("acme").await.unwrap_or_default();
+        shown["registrations"].as_array().is_none_or(Vec::is_empty)
+    };
+    world.wait("it is through", is_through).await;
+    assert_eq!(world.app.send("acme", "too-late"), 1);
+    world
+        .wait("the app is through with it", async || {
+            world.app.is_idle("acme")
+        })
+        .await;
+    assert_eq!(world.app.sent("acme").last().unwrap().status, Some(202));
+    assert_eq!(count(&world, "too-late"), 0);
     world.app.assert_unharmed();
 }

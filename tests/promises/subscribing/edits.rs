@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::spec::Spec;
 use super::world::World;
-use crate::support::model_app::{End, Fault, ModelApp, Op};
+use crate::support::model_app::{End, Fault, Go, ModelApp, Op, Stage};
 
 async fn begin(spec: Spec) -> World {
     let mut world = World::prepare(spec).await;
@@ -142,6 +142,77 @@ async fn in_place_the_same_uri_is_set_again_and_nothing_removed() {
         assert_eq!(ends, [End::Replaced; 3]);
         assert_eq!(world.app.count(&customer, Op::Delete), 0);
     }
+    world.app.assert_unharmed();
+}
+
+/// What is written wins over what the method would mean.
+#[tokio::test(flavor = "multi_thread")]
+async fn change_may_be_written_out_against_the_method() {
+    // PUT means in place, unless each number is another webhook: then they overlap.
+    let mut world = begin(Spec {
+        put_by_name: true,
+        change: Some("Overlap"),
+        ..Spec::of(&["acme"])
+    })
+    .await;
+    world.edit(|spec| spec.label = json!("second"));
+    let is_removed = async || world.app.count("acme", Op::Delete) == 1;
+    world.wait("the old one is removed", is_removed).await;
+    let new = world.stands("acme").await;
+    let all = world.app.all("acme");
+    let lines: Vec<String> = { world.app.asked("acme") }
+        .into_iter()
+        .map(|asked| asked.line)
+        .collect();
+    assert_eq!(
+        lines,
+        [
+            "PUT /acme/hooks/tidegate-1",
+            "PUT /acme/hooks/tidegate-2",
+            "DELETE /acme/hooks/tidegate-1"
+        ]
+    );
+    assert_ne!(all[0].target, new.target);
+    assert_ne!(all[0].secret, new.secret);
+    let (ended, why) = all[0].ended.unwrap();
+    assert!(why == End::Deleted && ended > new.made, "the new one first");
+    world.arrives("acme").await;
+    world.app.assert_unharmed();
+
+    // POST means an overlap, unless the app recognises the target.
+    let mut world = World::prepare(Spec {
+        change: Some("InPlace"),
+        ..Spec::of(&["acme"])
+    })
+    .await;
+    world.app.set("acme", |moods| moods.upsert = true);
+    world.dev.run().await;
+    let first = world.stands("acme").await;
+    world.edit(|spec| spec.label = json!("second"));
+    let is_set = async || world.app.all("acme").len() == 2;
+    world.wait("it is sent again", is_set).await;
+    let second = world.stands("acme").await;
+    assert_eq!(second.body["label"], "second");
+    assert_eq!(
+        (&first.target, &first.secret),
+        (&second.target, &second.secret)
+    );
+    let ended = world.app.all("acme")[0].ended.unwrap();
+    assert_eq!(ended, (second.made, End::Replaced), "never without one");
+    assert_eq!(world.app.count("acme", Op::Delete), 0);
+    world.arrives("acme").await;
+    // Killed with an answer that was lost, it is sent once more, and still nothing is removed.
+    let mut gate = world.app.gate("acme", Op::Create, Stage::Done);
+    world.edit(|spec| spec.label = json!("third"));
+    gate.reached().await;
+    world.dev.kill();
+    gate.go(Go::Nowhere);
+    world.dev.run().await;
+    let is_set = async || world.app.all("acme").len() >= 4;
+    world.wait("it is sent once more", is_set).await;
+    assert_eq!(world.stands("acme").await.target, first.target);
+    assert_eq!(world.app.count("acme", Op::Delete), 0);
+    world.arrives("acme").await;
     world.app.assert_unharmed();
 }
 

@@ -1,7 +1,8 @@
-//! The process is killed at every step, at every kind of app: while a request is open, done or not;
-//! right after its answer; after each store; during steps, renewal, overlap and removal. Afterwards
-//! there is exactly one registration, or what may be left over is listed; and events authenticate
-//! and arrive.
+//! The process is killed while a request is open, done or not, in every step and at every kind of
+//! app: making, steps before and after it, renewal, overlap and removal. Afterwards there is exactly
+//! one registration, or what may be left over is listed; and events authenticate and arrive.
+//!
+//! Kills between requests are in `stores`.
 
 use std::time::{Duration, Instant};
 
@@ -47,32 +48,32 @@ async fn killed_while_open(mood: &'static Mood) {
         gate.go(Go::On);
     }
     world.dev.run().await;
-    is_well(&mut world, mood, false).await;
+    is_well(&mut world, mood).await;
 
     // A changed one: the new one first, then the old one is removed.
     kill_during(&mut world, mood, Op::Create, |world| {
         world.edit(|spec| spec.label = json!("second"));
     })
     .await;
-    is_well(&mut world, mood, false).await;
+    is_well(&mut world, mood).await;
     if !world.spec.set_url {
         kill_during(&mut world, mood, Op::Delete, |world| {
             world.edit(|spec| spec.label = json!("third"));
         })
         .await;
-        is_well(&mut world, mood, false).await;
+        is_well(&mut world, mood).await;
     }
     if world.spec.enable {
         kill_during(&mut world, mood, Op::Enable, |world| {
             world.edit(|spec| spec.label = json!("fourth"));
         })
         .await;
-        is_well(&mut world, mood, false).await;
+        is_well(&mut world, mood).await;
         kill_during(&mut world, mood, Op::Prepare, |world| {
             world.edit(|spec| spec.label = json!("fifth"));
         })
         .await;
-        is_well(&mut world, mood, false).await;
+        is_well(&mut world, mood).await;
     }
     if let Some(renewal) = world.spec.renewal {
         renewed(&mut world, mood, renewal).await;
@@ -84,9 +85,9 @@ async fn killed_while_open(mood: &'static Mood) {
     })
     .await;
     for customer in &customers {
-        is_removed(&world, mood, customer, false).await;
+        is_removed(&world, mood, customer).await;
     }
-    end(&world, mood, false).await;
+    end(&world, mood).await;
 }
 
 /// The app gives notice that registrations must be renewed, and the process dies of it.
@@ -110,7 +111,7 @@ async fn renewed(world: &mut World, mood: &Mood, renewal: Renewal) {
     }
     die_at(world, &mut gates).await;
     world.dev.run().await;
-    is_well(world, mood, false).await;
+    is_well(world, mood).await;
     for (customer, before) in customers.iter().zip(before) {
         let is_renewed = async || {
             let now = world.app.live(customer);
@@ -124,84 +125,8 @@ async fn renewed(world: &mut World, mood: &Mood, renewal: Renewal) {
     }
 }
 
-#[test]
-fn killed_right_after_an_answer_or_a_store() {
-    all_of(
-        MOODS
-            .iter()
-            .map(|mood| (mood.name.to_owned(), move || killed_in_between(mood))),
-    );
-}
-
-async fn killed_in_between(mood: &'static Mood) {
-    let mut world = begin(mood, &[]).await;
-    world.dev.run().await;
-    // One customer after the other; those before may still be busy, so whose store it was varies.
-    for (name, kill) in [
-        ("answered", Kill::Answered(Op::Create)),
-        ("intent", Kill::Stored(1)),
-        ("answer", Kill::Stored(2)),
-        ("third", Kill::Stored(3)),
-    ] {
-        mood.apply(&world.app, name, world.dev.listen);
-        mood.go_wrong(&world.app, name);
-        kill_when(&mut world, name, kill, |world| {
-            world.edit(|spec| spec.customers.push(name.to_owned()));
-        })
-        .await;
-    }
-    is_well(&mut world, mood, false).await;
-    for (round, stores) in [1, 2, 3, 5, 8].into_iter().enumerate() {
-        kill_when(&mut world, "answered", Kill::Stored(stores), |world| {
-            world.edit(|spec| spec.label = json!(format!("round {round}")));
-        })
-        .await;
-    }
-    is_well(&mut world, mood, true).await;
-    let removal = [Kill::Answered(Op::Delete), Kill::Stored(1), Kill::Stored(2)];
-    for (customer, kill) in ["answered", "intent", "answer"].into_iter().zip(removal) {
-        kill_when(&mut world, customer, kill, |world| {
-            world.edit(|spec| spec.without_subscription.push(customer.to_owned()));
-        })
-        .await;
-    }
-    world.edit(|spec| spec.without_subscription = spec.customers.clone());
-    for customer in world.customers() {
-        is_removed(&world, mood, &customer, true).await;
-    }
-    end(&world, mood, true).await;
-}
-
-/// When the process is killed.
-#[derive(Clone, Copy)]
-enum Kill {
-    /// The app has just answered.
-    Answered(Op),
-    /// So many records were just stored.
-    Stored(usize),
-}
-
-async fn kill_when(world: &mut World, customer: &str, kill: Kill, change: impl FnOnce(&mut World)) {
-    match kill {
-        Kill::Answered(op) => {
-            let mut gate = world.app.gate(customer, op, Stage::Answered);
-            change(world);
-            gate.reached().await;
-        }
-        Kill::Stored(count) => {
-            let mut stores = world.stores();
-            change(world);
-            tokio::task::spawn_blocking(move || stores.wait(count))
-                .await
-                .unwrap();
-        }
-    }
-    world.dev.kill();
-    world.dev.run().await;
-}
-
 /// A world whose app is so; nothing is started.
-async fn begin(mood: &Mood, customers: &[&str]) -> World {
+pub(super) async fn begin(mood: &Mood, customers: &[&str]) -> World {
     let spec = Spec {
         limits: limits("3s"),
         ..Spec::of(customers)
@@ -247,16 +172,10 @@ async fn kill_during(world: &mut World, mood: &Mood, op: Op, change: impl FnOnce
     world.dev.run().await;
 }
 
-/// Whether the app lets us know what became of every lost answer. A request may be repeated only as
-/// it was: not where it was edited meanwhile.
-fn is_knowable(world: &World, mood: &Mood, is_edited: bool) -> bool {
-    mood.is_knowable && !(is_edited && world.spec.idempotent)
-}
-
 /// Every customer has one registration, which sends events that arrive.
-async fn is_well(world: &mut World, mood: &Mood, is_edited: bool) {
+pub(super) async fn is_well(world: &mut World, mood: &Mood) {
     for customer in world.customers() {
-        if is_knowable(world, mood, is_edited) {
+        if mood.is_knowable {
             world.stands(&customer).await;
         } else {
             is_listed(world, &customer).await;
@@ -296,8 +215,8 @@ async fn is_listed(world: &World, customer: &str) {
 }
 
 /// All that Tidegate knows of is removed at the app.
-async fn is_removed(world: &World, mood: &Mood, customer: &str, is_edited: bool) {
-    if is_knowable(world, mood, is_edited) {
+pub(super) async fn is_removed(world: &World, mood: &Mood, customer: &str) {
+    if mood.is_knowable {
         world.is_gone(customer).await;
         return;
     }
@@ -312,13 +231,10 @@ async fn is_removed(world: &World, mood: &Mood, customer: &str, is_edited: bool)
 }
 
 /// What holds of every app in the end.
-async fn end(world: &World, mood: &Mood, is_edited: bool) {
-    let is_knowable = is_knowable(world, mood, is_edited);
+pub(super) async fn end(world: &World, mood: &Mood) {
+    let is_knowable = mood.is_knowable;
     // Whatever might still be sent is sent by now.
     tokio::time::sleep(Duration::from_millis(500)).await;
-    if !is_knowable {
-        world.excuse_orphans(&world.customers()).await;
-    }
     world.app.assert_unharmed();
     let mut overlapped = 0;
     for customer in world.customers() {

@@ -74,19 +74,27 @@ impl Mood {
     }
 }
 
-/// Every kind of app.
+/// How long registrations last where they expire.
+const AN_HOUR: Option<Duration> = Some(Duration::from_secs(3600));
+
+/// Every kind of app. Steps and renewals are combined with what can go wrong about them: where the
+/// answer alone holds something, where lists are of little use, where the app asks back.
 pub const MOODS: &[Mood] = &[
     Mood::new("well-behaved, with steps and a token", steps, |moods| {
         (moods.needs_enabling, moods.needs_token) = (true, true);
     }),
     Mood::new(
-        "lists lag behind",
-        |spec| spec.settle = "6s",
-        |moods| moods.list_lag = Duration::from_secs(5),
+        "lists lag behind, and what is on them expires",
+        |spec| (spec.settle, spec.renewal) = ("6s", Some(Renewal::Update)),
+        |moods| (moods.list_lag, moods.lifetime) = (Duration::from_secs(5), AN_HOUR),
     ),
     Mood {
         foreign: true,
-        ..Mood::new("lists come in pages", |_| {}, |moods| moods.page = Some(1))
+        ..Mood::new(
+            "lists come in pages, with steps",
+            |spec| (spec.prepare, spec.enable) = (true, true),
+            |moods| (moods.page, moods.needs_enabling) = (Some(1), true),
+        )
     },
     Mood {
         foreign: true,
@@ -106,43 +114,51 @@ pub const MOODS: &[Mood] = &[
         |moods| (moods.no_list, moods.idempotent) = (true, true),
     ),
     Mood::new(
-        "the secret is only in the answer",
-        |spec| spec.secret = Secret::FromResponse,
-        |moods| moods.secret = SecretFrom::Answer,
+        "the secret is only in the answer, and all is made anew before it expires",
+        |spec| (spec.secret, spec.renewal) = (Secret::FromResponse, Some(Renewal::Recreate)),
+        |moods| (moods.secret, moods.lifetime) = (SecretFrom::Answer, AN_HOUR),
     ),
     Mood::new(
-        "the secret is the customer's",
-        |spec| spec.secret = Secret::CustomerField,
-        |_| {},
-    ),
-    Mood::new(
-        "the secret comes in a handshake while the request is open",
+        "the secret is the customer's, with steps",
         |spec| {
-            spec.secret = Secret::FromHandshake;
+            (spec.prepare, spec.enable) = (true, true);
+            spec.secret = Secret::CustomerField;
+        },
+        |moods| moods.needs_enabling = true,
+    ),
+    Mood::new(
+        "the secret comes in a handshake while the request is open, and it expires",
+        |spec| {
+            (spec.secret, spec.renewal) = (Secret::FromHandshake, Some(Renewal::Update));
             spec.handshake = Some(Handshake::Secret);
         },
-        |moods| moods.handshake = Some(Handshake::Secret),
+        |moods| (moods.handshake, moods.lifetime) = (Some(Handshake::Secret), AN_HOUR),
     ),
     Mood::new(
-        "the target is validated while the request is open",
-        |spec| spec.handshake = Some(Handshake::Token),
-        |moods| moods.handshake = Some(Handshake::Token),
+        "the target is validated while the request is open, with steps",
+        |spec| {
+            (spec.prepare, spec.enable) = (true, true);
+            spec.handshake = Some(Handshake::Token);
+        },
+        |moods| {
+            (moods.handshake, moods.needs_enabling) = (Some(Handshake::Token), true);
+        },
     ),
     Mood::new(
-        "a repeated registration is a conflict",
-        |spec| spec.conflict = true,
-        |moods| moods.conflict = true,
+        "a repeated registration is a conflict, with steps",
+        |spec| (spec.conflict, spec.prepare, spec.enable) = (true, true, true),
+        |moods| (moods.conflict, moods.needs_enabling) = (true, true),
     ),
     Mood::new("one URL is set", |spec| spec.set_url = true, |_| {}),
     Mood::new(
         "registrations expire and are renewed",
         |spec| spec.renewal = Some(Renewal::Update),
-        |moods| moods.lifetime = Some(Duration::from_secs(3600)),
+        |moods| moods.lifetime = AN_HOUR,
     ),
     Mood::new(
         "registrations expire and are made anew",
         |spec| spec.renewal = Some(Renewal::Recreate),
-        |moods| moods.lifetime = Some(Duration::from_secs(3600)),
+        |moods| moods.lifetime = AN_HOUR,
     ),
     Mood::failing("500 after it is done", Fault::DoneBut500),
     Mood::failing("an answer that nobody can read", Fault::DoneButGarbage),
@@ -165,6 +181,7 @@ fn every_kind_of_app_can_be_declared() {
     for mood in MOODS {
         let spec = Spec {
             app: "http://127.0.0.1:9".to_owned(),
+            login: "http://127.0.0.1:9".to_owned(),
             sink: "http://127.0.0.1:9/events".to_owned(),
             ..mood.spec(Spec::of(&["acme"]))
         };

@@ -17,14 +17,28 @@ const PART: &str = r#">?~x"\/&=%+-refreshed"#;
 
 type Behave = fn(&mut Moods);
 
-const KINDS: [(&str, Secret, Behave); 4] = [
+/// Every printable ASCII character and one more that a header can carry, and what templates are made of.
+const PRINTABLE: &str = r##"-$(x)'$(now)"!"#$%&'()*+,-./0123456789:;<=>?@[\]^_`{|}~abcxyzABCXYZé"##;
+
+/// In a body it may be any character.
+const ANY: &str = "-é✓\u{1F511}$(x)\"'%41+/\\&=<>#\t|";
+
+const KINDS: [(&str, Secret, Behave); 5] = [
     ("generated", Secret::Generated, |_| {}),
     ("the customer's", Secret::CustomerField, |_| {}),
     ("invented in an answer", Secret::FromResponse, |moods| {
-        moods.secret = SecretFrom::Answer;
+        (moods.secret, moods.secret_end) = (SecretFrom::Answer, PRINTABLE);
     }),
+    (
+        "invented in an answer, any character",
+        Secret::FromResponse,
+        |moods| {
+            (moods.secret, moods.secret_end) = (SecretFrom::Answer, ANY);
+        },
+    ),
     ("captured in a handshake", Secret::FromHandshake, |moods| {
         moods.handshake = Some(Handshake::Secret);
+        moods.secret_end = PRINTABLE;
     }),
 ];
 

@@ -34,6 +34,8 @@ pub struct Spec {
     pub handshake: Option<Handshake>,
     /// The request sets the app's one URL.
     pub set_url: bool,
+    /// The request is a PUT of a webhook with a name, which each number has another of.
+    pub put_by_name: bool,
     pub prepare: bool,
     pub enable: bool,
     pub credentials: bool,
@@ -54,12 +56,13 @@ pub struct Spec {
     pub header: String,
     /// Put before the path of the request's URL.
     pub url_query: String,
-    /// All customers are in one file.
-    pub is_one_file: bool,
+    /// So many customers are in a file.
+    pub customers_in_a_file: usize,
     /// Where events are delivered.
     pub sink: String,
-    /// Where the app is.
+    /// Where the app is, and where it gives access tokens.
     pub app: String,
+    pub login: String,
 }
 
 impl Default for Spec {
@@ -71,6 +74,7 @@ impl Default for Spec {
             secret: Secret::Generated,
             handshake: None,
             set_url: false,
+            put_by_name: false,
             prepare: false,
             enable: false,
             credentials: false,
@@ -87,9 +91,10 @@ impl Default for Spec {
             label: json!("first"),
             header: "one".to_owned(),
             url_query: String::new(),
-            is_one_file: false,
+            customers_in_a_file: 1,
             sink: String::new(),
             app: String::new(),
+            login: String::new(),
         }
     }
 }
@@ -106,20 +111,15 @@ impl Spec {
     /// The files of a folder, by name.
     pub fn files(&self) -> Vec<(String, String)> {
         let mut files = vec![("type.yaml".to_owned(), documents(&[self.event_type()]))];
-        let mut whole = Vec::new();
-        for customer in &self.customers {
-            let mut all = vec![self.customer(customer), self.customer_secret(customer)];
-            if !self.without_subscription.contains(customer) {
-                all.push(self.event_subscription(customer));
+        for customers in self.customers.chunks(self.customers_in_a_file) {
+            let mut all = Vec::new();
+            for customer in customers {
+                all.extend([self.customer(customer), self.customer_secret(customer)]);
+                if !self.without_subscription.contains(customer) {
+                    all.push(self.event_subscription(customer));
+                }
             }
-            if self.is_one_file {
-                whole.append(&mut all);
-            } else {
-                files.push((format!("{customer}.yaml"), documents(&all)));
-            }
-        }
-        if self.is_one_file {
-            files.push(("customers.yaml".to_owned(), documents(&whole)));
+            files.push((format!("{}.yaml", customers[0]), documents(&all)));
         }
         files
     }
@@ -196,6 +196,8 @@ impl Spec {
         }
         let (method, path) = if self.set_url {
             ("PUT", "hook")
+        } else if self.put_by_name {
+            ("PUT", "hooks/tidegate-$(attempt.number)")
         } else {
             ("POST", "hooks")
         };
@@ -234,7 +236,7 @@ impl Spec {
         if self.credentials {
             all["credentials"] = json!({
                 "request": {
-                    "url": format!("{base}/token"),
+                    "url": format!("{}/$(customer.id)/token", self.login),
                     "headers": {"Authorization": "Bearer $(customer.fields.token)"},
                 },
                 "accessToken": "response.body.access_token",

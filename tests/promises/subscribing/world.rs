@@ -1,7 +1,6 @@
 //! An app, a sink and the real process between them.
 
 use std::collections::BTreeSet;
-use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -33,6 +32,7 @@ impl World {
         let sink = Sink::start().await;
         let spec = Spec {
             app: app.url().to_owned(),
+            login: app.login_url(),
             sink: sink.url("/events"),
             ..spec
         };
@@ -153,27 +153,6 @@ impl World {
         .await;
     }
 
-    /// The app may give up what is on the orphan lists as they are now, and nothing else.
-    pub async fn excuse_orphans(&self, customers: &[String]) {
-        for customer in customers {
-            let shown = self.subscription(customer).await.unwrap_or_default();
-            let orphans = shown["orphans"].as_array().cloned().unwrap_or_default();
-            let is_listed = |hook: &Hook| {
-                let number = hook.target.rsplit('/').next().unwrap().parse::<u64>();
-                orphans.iter().any(|orphan| match orphan["id"].as_str() {
-                    Some(id) => id == hook.id,
-                    None => number.as_ref().is_ok_and(|number| {
-                        let end = |name: &str| orphan[name].as_u64().unwrap();
-                        (end("number")..=end("lastNumber")).contains(number)
-                    }),
-                })
-            };
-            let all = self.app.all(customer).into_iter();
-            let ids = all.filter(is_listed).map(|hook| hook.id);
-            self.app.excuse_orphans(ids);
-        }
-    }
-
     /// Sends an event to all of a customer's registrations and waits until it is delivered, as that
     /// customer's.
     pub async fn arrives(&mut self, customer: &str) {
@@ -219,26 +198,25 @@ impl World {
         self.dev.data.join("secrets/upstream")
     }
 
-    /// Counts stores of records from now on, each as soon as it is there.
-    pub fn stores(&self) -> Stores {
-        Stores::new(self.records())
+    /// Waits for long until something holds; tells what the app and the process say otherwise.
+    pub async fn wait(&self, what: &str, holds: impl AsyncFnMut() -> bool) {
+        self.wait_for(what, LONG, holds).await;
     }
 
-    /// Waits for long until something holds; tells what the app and the process say otherwise.
-    pub async fn wait(&self, what: &str, mut holds: impl AsyncFnMut() -> bool) {
+    /// The same, and how long at most.
+    pub async fn wait_for(&self, what: &str, most: Duration, mut holds: impl AsyncFnMut() -> bool) {
+        /// Of so many customers at most it is told what they asked.
+        const TOLD: usize = 50;
         let start = Instant::now();
         while !holds().await {
-            if start.elapsed() > LONG {
-                let shown: Vec<String> = self
-                    .subscriptions()
-                    .await
-                    .iter()
-                    .map(Value::to_string)
-                    .collect();
+            if start.elapsed() > most {
+                let all = self.subscriptions().await;
+                let shown: Vec<String> = all.iter().take(TOLD).map(Value::to_string).collect();
                 let asked: Vec<String> = self
                     .spec
                     .customers
                     .iter()
+                    .take(TOLD)
                     .flat_map(|customer| self.app.asked(customer))
                     .map(|asked| {
                         format!("{:?} {} {:?}", asked.at - start, asked.line, asked.status)
@@ -254,53 +232,6 @@ impl World {
                 );
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-    }
-}
-
-/// The versions of records that were stored since it began.
-pub struct Stores {
-    folder: PathBuf,
-    seen: BTreeSet<(u64, i64)>,
-}
-
-impl Stores {
-    fn new(folder: PathBuf) -> Self {
-        let mut stores = Self {
-            folder,
-            seen: BTreeSet::new(),
-        };
-        stores.look();
-        stores
-    }
-
-    /// Looks; how many stores of a record whose name holds `part` are new.
-    fn look(&mut self) -> usize {
-        let mut new = 0;
-        let Ok(files) = std::fs::read_dir(&self.folder) else {
-            return 0;
-        };
-        for file in files.flatten() {
-            let name = file.file_name();
-            let name = name.to_string_lossy();
-            let is_record = name.ends_with(".json") && !name.starts_with('.');
-            if let (true, Ok(data)) = (is_record, file.metadata()) {
-                let version = (data.ino(), data.mtime() * 1_000_000_000 + data.mtime_nsec());
-                new += usize::from(self.seen.insert(version));
-            }
-        }
-        new
-    }
-
-    /// Waits for so many stores, watching closely; where no more come, not for ever.
-    pub fn wait(&mut self, count: usize) {
-        let (mut seen, mut last) = (0, Instant::now());
-        while seen < count && last.elapsed() < Duration::from_secs(4) {
-            let new = self.look();
-            if new > 0 {
-                (seen, last) = (seen + new, Instant::now());
-            }
-            std::thread::sleep(Duration::from_micros(200));
         }
     }
 }

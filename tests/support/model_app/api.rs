@@ -1,12 +1,13 @@
 //! The API: which request does what, in which mood.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant, SystemTime};
 
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::State;
-use axum::http::{HeaderMap, Method, StatusCode, Uri};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -42,6 +43,7 @@ impl Asking {
         let path: Vec<&str> = uri.path().trim_start_matches('/').split('/').collect();
         let (op, id) = match (method.as_str(), &path[1..]) {
             ("POST", ["hooks"]) => (Op::Create, ""),
+            ("PUT", ["hooks", name]) => (Op::Create, *name),
             ("PUT", ["hook"]) => (Op::Create, THE_URL),
             ("GET", ["hooks"] | ["hook"]) => (Op::List, ""),
             ("POST", ["hooks", id, "enable"]) => (Op::Enable, *id),
@@ -78,6 +80,7 @@ async fn take(
 ) -> Response {
     let asking = Asking::read(&method, &uri, &headers, &body);
     let (tenant, op) = (asking.tenant.clone(), asking.op);
+    let hangs_up = shared.hangs_up.load(Ordering::Relaxed);
     let number = {
         let mut state = shared.state();
         let hook = state.ledger.get(&asking.id);
@@ -112,9 +115,13 @@ async fn take(
             answer
         }
     });
-    let Some(answer) = work.await.unwrap() else {
+    let Some(mut answer) = work.await.unwrap() else {
         return std::future::pending().await;
     };
+    if hangs_up {
+        let close = HeaderValue::from_static("close");
+        answer.headers_mut().insert("connection", close);
+    }
     answer
 }
 
@@ -133,7 +140,7 @@ async fn work(shared: &Arc<Shared>, asking: &Asking) -> Option<Response> {
     match fault {
         Some(Fault::Refused(status)) => return Some(answer((status, json!({"error": "refused"})))),
         Some(Fault::RefusedWithEcho) => {
-            return Some(answer((400, json!({"error": echo(asking)}))));
+            return Some(answer((400, json!({"error": echo(asking, None)}))));
         }
         Some(Fault::TooMany(seconds)) => {
             let headers = [("retry-after", seconds.to_string())];
@@ -147,7 +154,12 @@ async fn work(shared: &Arc<Shared>, asking: &Asking) -> Option<Response> {
     }
     let mut done = done(shared, asking).await;
     if shared.moods(tenant).echo && done.1.is_object() {
-        done.1["debug"] = echo(asking);
+        let id = done.1["data"]["id"].as_str().unwrap_or_default();
+        let known = { shared.state() }
+            .ledger
+            .get(id)
+            .map(|hook| hook.secret.clone());
+        done.1["debug"] = echo(asking, known.as_deref());
     }
     if shared.gates.pass(tenant, op, Stage::Done).await == Go::Nowhere {
         return None;
@@ -163,9 +175,9 @@ async fn work(shared: &Arc<Shared>, asking: &Asking) -> Option<Response> {
     })
 }
 
-/// All that was asked, as it may stand in somebody's log.
-fn echo(asking: &Asking) -> Value {
-    let secret = asking.body["secret"].as_str().unwrap_or_default();
+/// All that was asked, and what the app knows, as it may stand in somebody's log.
+fn echo(asking: &Asking, known: Option<&str>) -> Value {
+    let secret = known.unwrap_or_else(|| asking.body["secret"].as_str().unwrap_or_default());
     let token = asking.header("authorization").unwrap_or_default();
     let token = token.trim_start_matches("Bearer ");
     let encoded = [secret, token].map(|value| {
@@ -283,13 +295,14 @@ async fn create(shared: &Arc<Shared>, asking: &Asking, moods: &Moods) -> Answer 
             .as_str()
             .unwrap_or_default()
             .to_owned(),
-        SecretFrom::Answer => format!("app-made-{random}"),
+        SecretFrom::Answer => format!("app-made-{random}{}", moods.secret_end),
     };
     let is_willing = match moods.handshake {
         None => true,
         Some(Handshake::Secret) => {
-            secret = format!("hand-over-{random}");
-            let asked = shared.client.post(target).header("x-hook-secret", &secret);
+            secret = format!("hand-over-{random}{}", moods.secret_end);
+            let header = HeaderValue::from_bytes(secret.as_bytes()).unwrap();
+            let asked = shared.client.post(target).header("x-hook-secret", header);
             let answer = asked.send().await;
             answer.is_ok_and(|answer| {
                 answer.status().is_success()
@@ -320,24 +333,29 @@ async fn create(shared: &Arc<Shared>, asking: &Asking, moods: &Moods) -> Answer 
         );
     }
     let mut state = shared.state();
-    let replaced = if asking.is_set {
-        state.ledger.live(tenant)
-    } else {
-        Vec::new()
+    let is_replaced = |hook: &Hook| {
+        let is_same = moods.upsert && hook.target == target;
+        asking.is_set || is_same || hook.id == asking.id
     };
+    let mut replaced = state.ledger.live(tenant);
+    replaced.retain(is_replaced);
+    let made = Instant::now();
+    for hook in replaced {
+        state.ledger.end(&hook.id, made, End::Replaced);
+    }
     let key = key.map(str::to_owned);
     let hook = state
         .ledger
         .add(tenant, target, &secret, false, moods.lifetime, key);
     hook.is_enabled = !moods.needs_enabling;
     hook.body = asking.body.clone();
+    hook.made = made;
+    if !asking.id.is_empty() && !asking.is_set {
+        hook.id.clone_from(&asking.id);
+    }
     let mut data = shown(hook);
     if moods.secret == SecretFrom::Answer {
         data["secret"] = json!(secret);
-    }
-    let made = hook.made;
-    for hook in replaced {
-        state.ledger.end(&hook.id, made, End::Replaced);
     }
     (201, json!({"data": data, "errors": []}))
 }

@@ -86,6 +86,11 @@ impl Ledger {
         &self.hooks
     }
 
+    /// The same, to be set right by the tests of the app itself.
+    pub(super) fn hooks_mut(&mut self) -> &mut [Hook] {
+        &mut self.hooks
+    }
+
     pub(super) fn asked(&self) -> &[Asked] {
         &self.asked
     }
@@ -140,7 +145,8 @@ impl Ledger {
     }
 
     pub(super) fn get(&mut self, id: &str) -> Option<&mut Hook> {
-        self.hooks.iter_mut().find(|hook| hook.id == id)
+        // Where the one who registers chooses the id, the last one of it counts.
+        self.hooks.iter_mut().rfind(|hook| hook.id == id)
     }
 
     pub(super) fn end(&mut self, id: &str, at: Instant, end: End) {

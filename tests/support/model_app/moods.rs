@@ -5,7 +5,7 @@ use std::time::Duration;
 /// What is asked of the API.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Op {
-    /// `POST /<tenant>/hooks`, or `PUT /<tenant>/hook`.
+    /// `POST /<tenant>/hooks`, `PUT /<tenant>/hooks/<name>`, or `PUT /<tenant>/hook`.
     Create,
     /// `GET /<tenant>/hooks`, or `GET /<tenant>/hook`.
     List,
@@ -34,10 +34,14 @@ pub struct Moods {
     pub no_list: bool,
     /// Where the signing secret comes from.
     pub secret: SecretFrom,
+    /// What the secrets end with that the app makes up.
+    pub secret_end: &'static str,
     /// What the target is asked while it is being registered.
     pub handshake: Option<Handshake>,
     /// The same target again is refused with 409.
     pub conflict: bool,
+    /// The same target again takes the place of what was there.
+    pub upsert: bool,
     /// A request with an `Idempotency-Key` that was seen before is answered as before.
     pub idempotent: bool,
     /// How long a registration lasts.

@@ -146,7 +146,7 @@ fn changed(
 ) -> RegistrationEntry {
     match &mut entry.state {
         RegistrationState::Live(live) => change(live),
-        RegistrationState::Removed => panic!("it is removed"),
+        RegistrationState::Orphaned | RegistrationState::Removed => panic!("it is over"),
     }
     entry
 }
@@ -243,6 +243,29 @@ async fn a_removed_uri_is_gone_and_says_so_as_a_problem() {
     let forget = RegistrationChange::Remove { path: path.clone() };
     world.setup.ingest.registrations.change(vec![forget]);
     assert_eq!(world.post(&path, "acme-1", "{}").await, 503);
+}
+
+#[tokio::test]
+async fn an_orphan_is_told_that_all_is_well_and_nothing_is_kept() {
+    let world = World::new();
+    for (event_type, status) in [
+        ("signed", 202),
+        ("nobody-declared-it", 202),
+        ("never-good", 202),
+    ] {
+        let mut orphan = registration(event_type, "left", 1, &uri("left", 1));
+        orphan.state = RegistrationState::Orphaned;
+        world.set(orphan);
+        for body in [r#"{"id": "e-1"}"#, "", "no JSON"] {
+            assert_eq!(
+                world.post(&uri("left", 1), "any", body).await,
+                status,
+                "{event_type}"
+            );
+            assert_eq!(world.verdict(), Outcome::Orphaned, "{event_type}");
+        }
+    }
+    assert!(world.setup.memory.stored().is_empty());
 }
 
 #[tokio::test]

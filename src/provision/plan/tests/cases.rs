@@ -238,6 +238,12 @@ pub fn put() -> Value {
            "unsubscribe": {"steps": [{"name": "unset", "request": {"method": "DELETE", "url": "https://app.example/hook"}}]}})
 }
 
+/// Steps that remove whatever stands at the URI.
+pub fn by_uri() -> Value {
+    json!({"steps": [{"name": "remove", "request": {
+        "url": "https://app.example/subscriptions", "form": {"callback": "$(webhookUri)"}}}]})
+}
+
 pub fn with(mut base: Value, name: &str, value: Value) -> Value {
     base[name] = value;
     base

@@ -141,20 +141,25 @@ pub fn may_be_made(record: &Record, number: u32) {
     }
 }
 
-/// What the app may call is served.
+/// What the app may call is served, and never told that it is over.
 fn all_are_served(world: &World) {
     let Some(record) = &world.stored else {
         return;
     };
     let served = entries(record, world.now());
     for at_app in ours(world) {
-        let is_known = record.registration(at_app.number.unwrap()).is_some();
-        if world.app.rules.by_name || !is_known {
+        if world.app.rules.by_name {
             continue;
         }
-        let is_served = served.iter().any(|entry| {
-            at_app.uri.ends_with(&entry.path) && matches!(entry.state, RegistrationState::Live(_))
-        });
+        let is_known = record.registration(at_app.number.unwrap()).is_some();
+        let mut entries = served
+            .iter()
+            .filter(|entry| at_app.uri.ends_with(&entry.path));
+        let is_served = match entries.next().map(|entry| &entry.state) {
+            Some(RegistrationState::Live(_)) => true,
+            Some(RegistrationState::Orphaned) => !is_known,
+            Some(RegistrationState::Removed) | None => false,
+        };
         assert!(is_served, "{} calls a URI that is not served", at_app.id);
     }
 }
@@ -166,6 +171,18 @@ fn secrets_are_known(world: &World) {
     };
     for at_app in ours(world) {
         let known = record.registration(at_app.number.unwrap());
+        let left = record.left_behind.iter();
+        for left in left.filter(|left| at_app.uri.ends_with(&left.path)) {
+            let known = left
+                .known
+                .as_ref()
+                .and_then(|it| it.signing_secret.as_ref());
+            assert!(
+                known.is_none() || known == at_app.secret.as_ref(),
+                "{} is left behind and signs with another secret",
+                at_app.id
+            );
+        }
         let Some(known) = known.filter(|it| it.is_active() && it.id.as_ref() == Some(&at_app.id))
         else {
             continue;
@@ -249,7 +266,8 @@ pub fn check_removed(world: &World, at: Timestamp) {
     }
     let customer = record.inputs.customer.as_ref().unwrap();
     assert!(
-        customer.fields.sensitive.is_empty(),
+        customer.fields.sensitive.is_empty()
+            && record.left_behind.iter().all(|it| it.known.is_none()),
         "what is over keeps secrets"
     );
 }

@@ -98,6 +98,38 @@ async fn a_request_that_asked_in_vain_is_judged_by_the_registration_as_it_is_the
 }
 
 #[tokio::test]
+async fn a_request_that_asked_in_vain_for_what_was_removed_meanwhile_is_told_that_it_is_over() {
+    for (state, status) in [
+        (RegistrationState::Removed, 410),
+        (RegistrationState::Orphaned, 202),
+    ] {
+        let world = World::new();
+        let path = world.open_for_capture("acme", 1);
+        let asking = Request::post(&path)
+            .header("x-hook-secret", "s3cret")
+            .body(Full::new(Bytes::from_static(b"{}")))
+            .unwrap();
+        *world.told.answer.lock().unwrap() = Some(CaptureAnswer::Closed);
+        let ingest = Arc::clone(&world.setup.ingest);
+        let mut answer = Box::pin(async move {
+            ingest
+                .answer(asking, IpAddr::from([192, 0, 2, 1]))
+                .await
+                .status()
+                .as_u16()
+        });
+        let first = std::future::poll_fn(|context| {
+            std::task::Poll::Ready(answer.as_mut().poll(context).is_pending())
+        });
+        assert!(first.await, "it waits for its report");
+        let mut over = registration("shaken", "acme", 1, &path);
+        over.state = state;
+        world.set(over);
+        assert_eq!(answer.await, status);
+    }
+}
+
+#[tokio::test]
 async fn what_cannot_be_kept_is_asked_for_again() {
     let patience = std::time::Duration::from_millis(50);
     let world = World::with(&Bounds {

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde_json::json;
 
 use super::super::scenarios::lookup;
-use super::{Story, done, found, listed, made, not_sent, put, refused, unknown, with};
+use super::{Story, by_uri, done, found, listed, made, not_sent, put, refused, unknown, with};
 use crate::provision::plan::{Action, Waiting};
 use crate::provision::record::{OrphanReason, Phase};
 use crate::provision::{Findings, Outcome, RequestKind};
@@ -168,6 +168,26 @@ fn of_several_at_one_uri_the_first_is_kept_and_the_others_are_removed() {
     }
     assert_eq!(story.rests(), Waiting::Due);
     assert!(story.record().removed.is_empty(), "the URI stays");
+}
+
+#[test]
+fn of_several_at_one_uri_none_is_kept_where_they_are_removed_by_the_uri() {
+    let mut story = Story::of(&with(listed(), "unsubscribe", by_uri()));
+    story.expect("Subscribe");
+    story.answer(&unknown());
+    story.expect("Lookup(None)");
+    story.answer(&found(&["wh_1", "wh_2"]));
+    // One request removes both, or each of them one.
+    for outcome in [done(), Outcome::Gone] {
+        story.expect("Unsubscribe(0)");
+        assert!(story.record().current().is_none(), "none of them counts");
+        story.answer(&outcome);
+    }
+    let number = story.expect("Subscribe");
+    story.answer(&made("wh_3"));
+    assert_eq!(story.rests(), Waiting::Due);
+    assert_eq!(story.current().path, format!("/h/t0/{number}"));
+    assert_ne!(number, 1, "at a URI of its own");
 }
 
 #[test]

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::super::scenarios::lookup;
-use super::{Story, done, expiring, found, listed, made, put, unknown, with};
+use super::{Story, by_uri, done, expiring, found, listed, made, put, unknown, with};
 use crate::api::LifecycleAction;
 use crate::configuration::Captured;
 use crate::provision::plan::{Waiting, captured, noticed};
@@ -203,6 +203,21 @@ fn a_scheduled_lookup_finds_it_and_is_stored_once() {
     story.answer(&done());
     assert_eq!(story.rests(), Waiting::Due);
     assert_eq!(story.current().id.as_deref(), Some("wh_1"));
+}
+
+#[test]
+fn what_a_scheduled_lookup_finds_beside_it_goes_with_it_where_it_is_removed_by_its_uri() {
+    let every = with(lookup(), "every", json!("24h"));
+    let mut story = Story::standing(&json!({"lookup": every, "unsubscribe": by_uri()}));
+    story.expect("Lookup(None)");
+    story.answer(&found(&["wh_1", "wh_2"]));
+    assert_eq!(story.expect("Subscribe"), 2, "the new one first");
+    assert_eq!(story.record().serving().unwrap().number, 1);
+    story.answer(&made("wh_3"));
+    assert_eq!(story.expect("Unsubscribe(0)"), 1);
+    story.answer(&done());
+    assert_eq!(story.rests(), Waiting::Due);
+    assert_eq!(story.current().id.as_deref(), Some("wh_3"));
 }
 
 #[test]

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::{Story, done, expiring, listed, made, put, refused, unknown, with};
 use crate::api::condition::reason;
-use crate::api::{ReceivedResponse, UpstreamSubscriptionStatus};
+use crate::api::{DeletionPolicy, ReceivedResponse, UpstreamSubscriptionStatus};
 use crate::configuration::{RegistrationState, Sensitive};
 use crate::provision::plan::{Turn, received};
 use crate::provision::record::{ReadError, read, write};
@@ -183,6 +183,7 @@ fn a_condition_keeps_its_time_until_its_status_flips() {
 fn served(story: &Story) -> Vec<String> {
     let entries = entries(story.record(), story.now);
     let told = entries.iter().map(|entry| match &entry.state {
+        RegistrationState::Orphaned => format!("{} orphaned", entry.path),
         RegistrationState::Removed => format!("{} removed", entry.path),
         RegistrationState::Live(live) if live.capture_open => format!("{} open", entry.path),
         RegistrationState::Live(_) => format!("{} live", entry.path),
@@ -216,6 +217,63 @@ fn a_uri_is_served_before_the_app_knows_it_and_answers_410_for_thirty_days() {
 }
 
 #[test]
+fn the_uri_of_an_orphan_is_served_as_long_as_the_app_may_call_it() {
+    let two_months = Duration::from_hours(60 * 24);
+    // Its answer was lost and nothing can find it: its events count, as in an overlap.
+    let generated = json!({"signingSecret": {"generate": {}}, "lookup": null});
+    let mut story = Story::of(&generated);
+    story.expect("Subscribe");
+    story.crash();
+    assert_eq!(story.expect("Subscribe"), 2);
+    assert_eq!(served(&story), ["/h/t0/1 live", "/h/t0/2 open"]);
+    let secret = |story: &Story| match &entries(story.record(), story.now)[0].state {
+        RegistrationState::Live(live) => live.signing_secret.clone(),
+        RegistrationState::Orphaned | RegistrationState::Removed => None,
+    };
+    assert_eq!(secret(&story), Some(hex::encode([7; 32]).as_str().into()));
+    story.answer(&made("wh_2"));
+    story.now += two_months;
+    assert_eq!(served(&story), ["/h/t0/1 live", "/h/t0/2 live"]);
+    // Once nobody wants them, they are acknowledged, and what they sign with is forgotten.
+    story.is_desired = false;
+    story.expect("Unsubscribe(0)");
+    assert_eq!(story.record().left_behind[0].known, None);
+    story.answer(&done());
+    assert_eq!(served(&story), ["/h/t0/1 orphaned", "/h/t0/2 removed"]);
+    story.now += two_months;
+    assert_eq!(served(&story), ["/h/t0/1 orphaned"]);
+    // Wanted again, another one brings all of it.
+    story.is_desired = true;
+    story.expect("Subscribe");
+    assert_eq!(served(&story), ["/h/t0/1 orphaned", "/h/t0/3 open"]);
+
+    // Nobody knows what it signs with, so nothing of it can be believed.
+    let secret = json!({"fromResponse": "response.body.secret"});
+    let mut story = Story::of(&json!({"signingSecret": secret}));
+    story.expect("Subscribe");
+    story.crash();
+    story.expect("Subscribe");
+    assert_eq!(served(&story), ["/h/t0/1 orphaned", "/h/t0/2 open"]);
+
+    // Another one has taken over.
+    let mut story = Story::standing(&with(listed(), "unsubscribe", json!(null)));
+    story.wish.version = 2;
+    story.expect("Subscribe");
+    story.answer(&made("wh_2"));
+    story.now += two_months;
+    story.rests();
+    assert_eq!(served(&story), ["/h/t0/1 orphaned", "/h/t0/2 live"]);
+
+    // It was left standing on purpose.
+    let mut story = Story::standing(&listed());
+    story.wish.policy = DeletionPolicy::Orphan;
+    story.next();
+    story.is_desired = false;
+    story.rests();
+    assert_eq!(served(&story), ["/h/t0/1 orphaned"]);
+}
+
+#[test]
 fn while_an_answer_in_place_may_bring_another_secret_none_is_served() {
     let declared = with(
         put(),
@@ -224,7 +282,7 @@ fn while_an_answer_in_place_may_bring_another_secret_none_is_served() {
     );
     let secret = |story: &Story| match &entries(story.record(), story.now)[0].state {
         RegistrationState::Live(live) => live.signing_secret.clone(),
-        RegistrationState::Removed => panic!("it stands"),
+        RegistrationState::Orphaned | RegistrationState::Removed => panic!("it stands"),
     };
     let answer = |text: &str| {
         Outcome::Succeeded(Findings {
