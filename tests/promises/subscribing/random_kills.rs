@@ -135,10 +135,19 @@ async fn killed_at_random(seed: u64, spec: Declare, moods: Behave) {
     world.app.recover();
     world.dev.run().await;
     world.app.resume_sending();
+    // However little it came to while it was killed: one more change, and some load.
+    world.edit(|spec| spec.label = json!("the last one"));
     for name in &names {
         if world.spec.without_subscription.contains(name) {
             world.is_gone(name).await;
         } else {
+            let is_changed = async || {
+                let live = world.app.live(name);
+                live.iter()
+                    .any(|hook| hook.body["label"] == world.spec.label)
+            };
+            let what = format!("{name} is changed for the last time");
+            world.wait(&what, is_changed).await;
             world.stands(name).await;
             world.arrives(name).await;
         }

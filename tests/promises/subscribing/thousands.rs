@@ -116,10 +116,12 @@ async fn thousands_of_customers_take_three_writes_each_and_then_nothing() {
     for (name, counts) in counts {
         assert_eq!(counts, (1, 1), "one registration and one request of {name}");
     }
+    let most = |name: &str| if name.ends_with(".yaml") { 1 } else { 2 };
+    let more = { &writes.counts }.iter();
+    let more: Vec<_> = more.filter(|((_, name), count)| **count > most(name)).collect();
+    assert!(more.is_empty(), "a record twice, an object once: {more:?}");
     assert!(total <= 3 * CUSTOMERS, "{total}");
     assert!(total >= CUSTOMERS, "writes are seen: {total}");
-    let most = writes.counts.values().max();
-    assert!(most <= Some(&2), "a record twice, an object once: {most:?}");
     let asked = world.app.asked_count();
     for _ in 0..2 {
         world.dev.kill();

@@ -337,7 +337,13 @@ async fn create(shared: &Arc<Shared>, asking: &Asking, moods: &Moods) -> Answer 
         let is_same = moods.upsert && hook.target == target;
         asking.is_set || is_same || hook.id == asking.id
     };
-    let mut replaced = state.ledger.live(tenant);
+    // With thousands of tenants it would take long to look at what cannot be replaced.
+    let may_replace = asking.is_set || moods.upsert || !asking.id.is_empty();
+    let mut replaced = if may_replace {
+        state.ledger.live(tenant)
+    } else {
+        Vec::new()
+    };
     replaced.retain(is_replaced);
     let made = Instant::now();
     for hook in replaced {

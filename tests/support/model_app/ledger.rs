@@ -145,6 +145,9 @@ impl Ledger {
     }
 
     pub(super) fn get(&mut self, id: &str) -> Option<&mut Hook> {
+        if id.is_empty() {
+            return None;
+        }
         // Where the one who registers chooses the id, the last one of it counts.
         self.hooks.iter_mut().rfind(|hook| hook.id == id)
     }
