@@ -219,7 +219,8 @@ impl Running {
         let reading = std::mem::take(&mut files.reading);
         let is_whole = !reading.incomplete;
         let now = Timestamp::now();
-        let changes = self.session
+        let changes = self
+            .session
             .update(reading, unusable, began, now, &mut new_uid);
         self.look_again_at = changes.look_again_at;
         let outcome = self.session.compile();

@@ -56,8 +56,12 @@ pub struct Remembered {
     /// The object as it was last read.
     pub object: Arc<Object>,
     /// The last form of it that could be used; `None` if it never was good. Mostly the present one,
-    /// and then it is shared with it.
+    /// and then it is shared with it, and not written twice.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_good: Option<Arc<Object>>,
+    /// Where it is written: that the present form is the last good one.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    is_good: bool,
 }
 
 /// Everything that is remembered, by object.
@@ -113,6 +117,7 @@ impl Memory {
                         missing_since: None,
                         object: Arc::new(object),
                         last_good: None,
+                        is_good: false,
                     };
                     self.objects.insert(key.clone(), remembered);
                     changes.changed.push(key);
@@ -171,9 +176,10 @@ impl Memory {
 impl From<Vec<(ObjectReference, Remembered)>> for Memory {
     fn from(objects: Vec<(ObjectReference, Remembered)>) -> Self {
         let shared = objects.into_iter().map(|(key, mut known)| {
-            if known.last_good.as_ref() == Some(&known.object) {
+            if known.is_good || known.last_good.as_ref() == Some(&known.object) {
                 known.last_good = Some(Arc::clone(&known.object));
             }
+            known.is_good = false;
             (key, known)
         });
         Self {
@@ -184,7 +190,14 @@ impl From<Vec<(ObjectReference, Remembered)>> for Memory {
 
 impl From<Memory> for Vec<(ObjectReference, Remembered)> {
     fn from(memory: Memory) -> Self {
-        memory.objects.into_iter().collect()
+        let written = memory.objects.into_iter().map(|(key, mut known)| {
+            let good = known.last_good.as_ref();
+            if good.is_some_and(|good| Arc::ptr_eq(good, &known.object)) {
+                (known.last_good, known.is_good) = (None, true);
+            }
+            (key, known)
+        });
+        written.collect()
     }
 }
 
@@ -371,5 +384,34 @@ mod tests {
         check("a=broken@f", false, Some("good"));
         check("a=worse@f", false, Some("good"));
         check("a=mended@f", true, Some("mended"));
+    }
+
+    #[test]
+    fn a_good_form_is_written_once_and_shared_when_it_is_read() {
+        let mut memory = Memory::default();
+        let at = Timestamp::UNIX_EPOCH;
+        memory.update(reading("a=1@f"), at, at, &mut || "1".into());
+        memory.judged_good(&key("a"));
+        let text = serde_json::to_string(&memory).unwrap();
+        assert_eq!(text.matches(r#""version":"1""#).count(), 1, "{text}");
+        let read: Memory = serde_json::from_str(&text).unwrap();
+        assert_eq!(read, memory);
+        let shared = |memory: &Memory| {
+            let known = memory.get(&key("a")).unwrap();
+            Arc::ptr_eq(known.last_good.as_ref().unwrap(), &known.object)
+        };
+        assert!(shared(&read));
+        // A file in which both forms stand, as they did once.
+        let mut twice: serde_json::Value = serde_json::from_str(&text).unwrap();
+        let known = &mut twice[0][1];
+        known["last_good"] = known["object"].clone();
+        known.as_object_mut().unwrap().remove("is_good");
+        let read: Memory = serde_json::from_value(twice).unwrap();
+        assert!(read == memory && shared(&read));
+        // The present form is another one.
+        memory.update(reading("a=2@f"), at, at, &mut || "1".into());
+        let text = serde_json::to_string(&memory).unwrap();
+        assert_eq!(serde_json::from_str::<Memory>(&text).unwrap(), memory);
+        assert_eq!(text.matches("version").count(), 2, "{text}");
     }
 }

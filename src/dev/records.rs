@@ -5,14 +5,19 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 
 use super::data_dir;
+use crate::api::Subscription;
 use crate::event::ObjectName;
 use crate::provision::Record;
 use crate::provision::record;
 use crate::provision::store::{Loaded, RecordStore, StoreError};
+
+/// How many different subscriptions are compared with while records are read.
+const MOST_FORMS: usize = 16;
 
 /// How records' files end.
 const SUFFIX: &str = ".json";
@@ -58,6 +63,7 @@ fn load(folder: &Path) -> Result<Vec<Loaded>, StoreError> {
     let failed =
         |error: io::Error| StoreError(format!("failed to read {}: {error}", folder.display()));
     let mut loaded = Vec::new();
+    let mut forms: Vec<Arc<Subscription>> = Vec::new();
     for entry in std::fs::read_dir(folder).map_err(failed)? {
         let path = entry.map_err(failed)?.path();
         let file = path.file_name().and_then(|name| name.to_str());
@@ -66,10 +72,32 @@ fn load(folder: &Path) -> Result<Vec<Loaded>, StoreError> {
             .filter(|file| !file.starts_with('.'))
             .and_then(|file| file.strip_suffix(SUFFIX));
         if let Some(name) = name {
-            loaded.push(load_one(&path, name));
+            let mut one = load_one(&path, name);
+            if let Loaded::Record(record) = &mut one {
+                share(record, &mut forms);
+            }
+            loaded.push(one);
         }
     }
     Ok(loaded)
+}
+
+/// All customers of a type have the same subscription: it is kept once.
+fn share(record: &mut Record, forms: &mut Vec<Arc<Subscription>>) {
+    let subscription = &record.inputs.subscription;
+    match forms.iter().find(|form| *form == subscription) {
+        Some(form) => {
+            let form = Arc::clone(form);
+            Arc::make_mut(&mut record.inputs).subscription = form;
+        }
+        None => {
+            // The newest are the likeliest to come again.
+            if forms.len() == MOST_FORMS {
+                forms.pop();
+            }
+            forms.insert(0, Arc::clone(subscription));
+        }
+    }
 }
 
 fn load_one(path: &Path, name: &str) -> Loaded {

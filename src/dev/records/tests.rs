@@ -133,3 +133,33 @@ async fn a_folder_that_cannot_be_written_to_is_an_error_that_names_the_file() {
     assert!(error.to_string().contains("one.json"), "{error}");
     assert!(records.load().await.is_err());
 }
+
+#[tokio::test]
+async fn what_all_customers_have_in_common_is_kept_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let records = Records::new(folder.path().to_owned());
+    for name in ["one", "two", "three"] {
+        records.write(&record(name, "a")).await.unwrap();
+    }
+    let mut other = record("other", "a");
+    let request = "request: {url: 'https://other.example/hooks'}";
+    let inputs = Arc::make_mut(&mut other.inputs);
+    inputs.subscription = Arc::new(serde_saphyr::from_str(request).unwrap());
+    records.write(&other).await.unwrap();
+    let mut forms: Vec<Arc<Subscription>> = Vec::new();
+    for one in records.load().await.unwrap() {
+        let Loaded::Record(read) = one else {
+            panic!("all can be read");
+        };
+        let subscription = &read.inputs.subscription;
+        let expected = match read.name.name.as_str() {
+            "other" => &other.inputs.subscription,
+            _ => &record("one", "a").inputs.subscription,
+        };
+        assert_eq!(subscription, expected, "{}", read.name);
+        if !forms.iter().any(|form| Arc::ptr_eq(form, subscription)) {
+            forms.push(Arc::clone(subscription));
+        }
+    }
+    assert_eq!(forms.len(), 2);
+}

@@ -118,7 +118,9 @@ async fn thousands_of_customers_take_three_writes_each_and_then_nothing() {
     }
     let most = |name: &str| if name.ends_with(".yaml") { 1 } else { 2 };
     let more = { &writes.counts }.iter();
-    let more: Vec<_> = more.filter(|((_, name), count)| **count > most(name)).collect();
+    let more: Vec<_> = more
+        .filter(|((_, name), count)| **count > most(name))
+        .collect();
     assert!(more.is_empty(), "a record twice, an object once: {more:?}");
     assert!(total <= 3 * CUSTOMERS, "{total}");
     assert!(total >= CUSTOMERS, "writes are seen: {total}");
