@@ -11,6 +11,7 @@
 pub mod api;
 pub mod compile;
 pub mod configuration;
+pub mod controller;
 pub mod delivery;
 pub mod dev;
 pub mod event;

@@ -292,10 +292,12 @@ fn registered() -> serde_json::Value {
     })
 }
 
-fn types_routes() -> Vec<RouteEntry> {
-    let route = |name: &str| RouteEntry {
-        path: format!("/shop/{name}"),
-        event_type: ObjectName::new("shop", name),
+fn types_routes() -> Vec<Arc<RouteEntry>> {
+    let route = |name: &str| {
+        Arc::new(RouteEntry {
+            path: format!("/shop/{name}"),
+            event_type: ObjectName::new("shop", name),
+        })
     };
     ["signed", "timed", "posted", "empty-key"].map(route).into()
 }
