@@ -1,3 +1,5 @@
 //! The controller: resources of a cluster in, configuration for gateway pods out.
 
+pub mod event_gateway;
 pub mod hub;
+pub mod release;
