@@ -17,6 +17,7 @@ mod display;
 mod events;
 mod failure;
 mod output;
+mod release;
 mod render;
 mod replay;
 mod schema;
@@ -49,6 +50,7 @@ enum Command {
     DeadLetters(dead_letters::Arguments),
     Replay(replay::Arguments),
     Crds(crds::Arguments),
+    Release(release::Arguments),
 }
 
 /// Runs the command that the process arguments name.
@@ -64,6 +66,7 @@ pub fn main() -> ExitCode {
         Command::DeadLetters(arguments) => dead_letters::run(&arguments),
         Command::Replay(arguments) => replay::run(&arguments),
         Command::Crds(arguments) => crds::run(&arguments),
+        Command::Release(arguments) => release::run(&arguments),
     };
     result.unwrap_or_else(|failure| failure.report())
 }
