@@ -1,0 +1,34 @@
+//! How many pods there are: what the EventGateway says, and never fewer than may keep events.
+
+use serde_json::Value;
+
+use super::support::{Installation, condition_of, wait_for};
+
+const SET: &str = "statefulset/tidegate-gateway-default";
+
+#[test]
+fn pods_are_added_and_a_statefulset_that_somebody_scaled_is_set_right() {
+    let installation = Installation::new("scaling", "");
+    installation.wait_until_it_serves();
+    let replicas = |expected: i64| {
+        wait_for(&format!("{expected} pods that take requests"), || {
+            let set = installation.try_get(SET)?;
+            let gateway = installation.try_get("eventgateway/default")?;
+            let found = [
+                &set["spec"]["replicas"],
+                &set["status"]["readyReplicas"],
+                &gateway["status"]["replicas"],
+                &gateway["status"]["readyReplicas"],
+            ];
+            match found.iter().all(|found| **found == Value::from(expected)) {
+                true => Ok(()),
+                false => Err(format!("{found:?}")),
+            }
+        });
+    };
+    replicas(2);
+    installation.kubectl(&["scale", "eventgateway/default", "--replicas=3"]);
+    replicas(3);
+    installation.kubectl(&["scale", SET, "--replicas=1"]);
+    replicas(3);
+}
