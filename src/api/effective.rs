@@ -439,6 +439,7 @@ mod tests {
             json!({"publicUrl": "https://a.example"}),
             json!({
                 "publicUrl": "https://a.example",
+                "replicas": 2,
                 "storage": {"replayRetention": "72h"},
                 "limits": {"connections": 10_000, "undeliveredShare": 20},
                 "allowedNamespaces": {"from": "All"},
