@@ -109,12 +109,17 @@ fn a_change_is_live_after_the_leader_is_killed() {
     });
 }
 
-/// The name of the controller's pod that leads.
+/// The name of the controller's pod that leads: the holder of the Lease is called after it.
 fn leader(installation: &Installation) -> String {
     let leases = installation.get("leases");
     let items = leases["items"].as_array().unwrap();
-    let holder = items
+    let mut holders = items
         .iter()
-        .find_map(|lease| lease["spec"]["holderIdentity"].as_str());
-    holder.unwrap_or_default().to_owned()
+        .filter_map(|lease| lease["spec"]["holderIdentity"].as_str());
+    let holder = holders.next().unwrap_or_default();
+    let pods = installation.get("pods");
+    let names = pods["items"].as_array().unwrap().iter();
+    let mut names = names.filter_map(|pod| pod["metadata"]["name"].as_str());
+    let name = names.find(|name| holder.starts_with(name));
+    name.unwrap_or_default().to_owned()
 }
