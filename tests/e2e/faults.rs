@@ -38,6 +38,8 @@ fn no_acknowledged_event_is_lost_whatever_is_killed() {
         });
     };
 
+    // What nobody takes is kept, through all of this.
+    load.sink("down");
     installation.kubectl(&["delete", "pod", "tidegate-gateway-default-0"]);
     whole();
     let forced = ["--force", "--grace-period=0"];
@@ -63,6 +65,7 @@ fn no_acknowledged_event_is_lost_whatever_is_killed() {
         "--timeout=180s",
     ]);
 
+    load.sink("up");
     let report = load.wait_until("all events to arrive", |report| report["missing"] == 0);
     println!("{report}");
     let statuses = report["statuses"].as_object().unwrap();
