@@ -16,6 +16,8 @@ mod dev;
 mod display;
 mod events;
 mod failure;
+mod gateway;
+mod logging;
 mod output;
 mod release;
 mod render;
@@ -41,6 +43,7 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Command {
     Dev(dev::Arguments),
+    Gateway(gateway::Arguments),
     Check(check::Arguments),
     Schema(schema::Arguments),
     Render(render::Arguments),
@@ -57,6 +60,7 @@ enum Command {
 pub fn main() -> ExitCode {
     let result = match Arguments::parse().command {
         Command::Dev(arguments) => dev::run(arguments),
+        Command::Gateway(arguments) => gateway::run(arguments),
         Command::Check(arguments) => check::run(&arguments),
         Command::Schema(arguments) => schema::run(&arguments),
         Command::Render(arguments) => render::run(&arguments),

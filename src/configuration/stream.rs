@@ -6,8 +6,15 @@
 mod entry;
 mod frame;
 mod hash;
+mod held;
 mod key;
+mod published;
+pub mod report;
 mod revision;
+pub mod saved;
+mod served;
+#[cfg(test)]
+mod tests;
 
 pub use entry::{DecodeError, EncodeError, Encoded, Entry, LARGEST_ENTRY};
 pub use frame::{
@@ -15,5 +22,8 @@ pub use frame::{
     PROTOCOL_VERSION, Ping, Put, Welcome,
 };
 pub use hash::ContentHash;
+pub use held::{Held, StreamError, Taken};
 pub use key::EntryKey;
+pub use published::{Batch, Item, Published};
 pub use revision::Revision;
+pub use served::{Change, Served, changes};

@@ -21,6 +21,8 @@ pub struct Observations {
 pub struct GatewayObservation {
     /// What is being served to its pods.
     pub revision: Revision,
+    /// What no pod can be sent, whatever its version. An earlier form of those is in force.
+    pub unsendable: Vec<Refused>,
     /// The pods that are connected, by name.
     pub pods: Vec<Arc<PodObservation>>,
 }
@@ -46,6 +48,8 @@ pub struct PodObservation {
     pub acknowledged: Option<Revision>,
     /// What it could not take of that. An earlier form of those is in force, if there was one.
     pub refused: Arc<Vec<Refused>>,
+    /// How many more there are than it has named.
+    pub further_refused: usize,
     /// How it goes with its subscriptions, by name; those that it has told of.
     pub health: Arc<BTreeMap<ObjectName, SubscriptionHealth>>,
 }

@@ -100,6 +100,7 @@ impl Server {
         delivery.apply(&configuration.subscriptions).await.unwrap();
         let gateway = Gateway::start(Parts {
             listen: "127.0.0.1:0".parse().unwrap(),
+            probes: None,
             admin: "127.0.0.1:0".parse().unwrap(),
             bounds: bounds.clone(),
             token_key: Sensitive::from(TOKEN_KEY),
