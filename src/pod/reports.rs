@@ -250,7 +250,8 @@ mod tests {
         note(&mut seen, &name(1), 2, at(6));
         assert_eq!(times(&seen, 6).len(), 2);
         assert_eq!(times(&seen, 60).len(), 2);
-        told(&mut seen, &due(&seen.clone(), at(60)));
+        let items = due(&seen, at(60));
+        told(&mut seen, &items);
         assert_eq!(times(&seen, 60), [0; 0]);
     }
 
@@ -261,7 +262,8 @@ mod tests {
             note(&mut seen, &name(number), 1, at(5));
         }
         assert_eq!(seen.len(), MOST_REMEMBERED);
-        told(&mut seen, &due(&seen.clone(), at(6)));
+        let items = due(&seen, at(6));
+        told(&mut seen, &items);
         note(&mut seen, &name(MOST_REMEMBERED), 1, at(7));
         assert_eq!(seen.len(), 1);
     }

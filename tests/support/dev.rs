@@ -233,7 +233,7 @@ pub fn replace(path: &Path, text: &str) {
 
 /// An address that was free a moment ago, and stays so for a process that is killed and started
 /// again: below the ports that systems give to outgoing connections, and another one each time.
-fn free_address() -> SocketAddr {
+pub fn free_address() -> SocketAddr {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     loop {
         let next = NEXT.fetch_add(1, Ordering::Relaxed);
