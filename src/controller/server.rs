@@ -178,7 +178,7 @@ async fn accept(
         let accepted = tokio::select! {
             biased;
             // Also when the server was dropped.
-            _ = stopping.changed() => return,
+            _ = stopping.changed() => break,
             accepted = listener.accept() => accepted,
         };
         let stream = match accepted {
@@ -199,6 +199,9 @@ async fn accept(
             drop((place, alive));
         });
     }
+    // The address is free again before anybody is told that the server has stopped.
+    drop(listener);
+    drop(alive);
 }
 
 async fn connection(stream: TcpStream, acceptor: TlsAcceptor, shared: Arc<Shared>) {

@@ -14,7 +14,7 @@ use tidegate::controller::hub::Hub;
 use tidegate::event::ObjectName;
 use tidegate::provision::store::Publish as _;
 
-use super::entries::{configuration, path, registration};
+use super::entries::{captured, configuration, path, registration};
 use super::send;
 use crate::support::controller::Controller;
 use crate::support::eventually;
@@ -27,8 +27,8 @@ struct Provisioning {
 }
 
 impl Provisioning {
-    async fn capture(&self, number: u32, captured: Captured) -> CaptureAnswer {
-        let secret = captured.signing_secret.unwrap();
+    async fn capture(&self, number: u32, what: Captured) -> CaptureAnswer {
+        let secret = what.signing_secret.unwrap();
         let secret = String::from_utf8(secret.expose().to_vec()).unwrap();
         let first = {
             let mut kept = self.kept.lock().unwrap();
@@ -37,11 +37,7 @@ impl Provisioning {
         if first != secret {
             return CaptureAnswer::Refused;
         }
-        match self
-            .hub
-            .publish(vec![registration(number, Some(&secret))])
-            .await
-        {
+        match self.hub.publish(vec![captured(number, &secret)]).await {
             Ok(()) => CaptureAnswer::Taken,
             Err(_) => CaptureAnswer::Unavailable,
         }

@@ -154,6 +154,15 @@ pub fn path(number: u32) -> String {
 
 /// A registration of the type `crm`; without a secret a handshake may bring one.
 pub fn registration(number: u32, secret: Option<&str>) -> RegistrationChange {
+    entry(number, secret, secret.is_none())
+}
+
+/// One whose secret a handshake has brought, while it is still being made: the same may come again.
+pub fn captured(number: u32, secret: &str) -> RegistrationChange {
+    entry(number, Some(secret), true)
+}
+
+fn entry(number: u32, secret: Option<&str>, capture_open: bool) -> RegistrationChange {
     RegistrationChange::Set(RegistrationEntry {
         subscription: name("crm-acme"),
         number,
@@ -171,7 +180,7 @@ pub fn registration(number: u32, secret: Option<&str>) -> RegistrationChange {
             id: None,
             values: BTreeMap::new(),
             signing_secret: secret.map(Sensitive::from),
-            capture_open: secret.is_none(),
+            capture_open,
         })),
     })
 }
