@@ -21,8 +21,46 @@ lint: ## Formatting and clippy, as CI runs them.
 TIDEGATE ?= cargo run --quiet --locked --
 
 .PHONY: generate
-generate: ## Write the generated files: crds/ and docs/reference/.
+generate: ## Write the generated files: crds/, the copies in charts/, docs/reference/.
 	$(TIDEGATE) crds --output-dir crds --reference-dir docs/reference
+	cp crds/*.yaml charts/tidegate-crds/files/
+
+# A static program needs its target named: the flags are then kept from build scripts and procedural macros.
+TARGET ?= $(shell uname -m)-unknown-linux-gnu
+ARCHITECTURE ?= $(if $(filter aarch64-%,$(TARGET)),arm64,amd64)
+TARGET_DIR ?= $(or $(CARGO_TARGET_DIR),target)
+IMAGE ?= tidegate:dev
+STATIC := $(TARGET_DIR)/$(TARGET)/release
+
+.PHONY: binary
+binary: ## One static program, as it is in the image.
+	RUSTFLAGS="-C target-feature=+crt-static" cargo build --locked --release --target $(TARGET) --bin tidegate
+	mkdir -p $(TARGET_DIR)/image
+	strip -o $(TARGET_DIR)/image/tidegate $(STATIC)/tidegate
+
+.PHONY: image
+image: binary ## The image as an archive, without Docker (IMAGE names it): target/image/tidegate.tar.
+	scripts/image.py $(IMAGE) $(ARCHITECTURE) $(TARGET_DIR)/image/tidegate >$(TARGET_DIR)/image/tidegate.tar
+	@ls -l $(TARGET_DIR)/image/tidegate.tar
+
+# The app, the load and the sink of the end-to-end tests: the standard library only, so each is compiled by itself.
+E2E_IMAGE ?= tidegate-e2e:dev
+.PHONY: e2e-image
+e2e-image: ## What the end-to-end tests put into the cluster (E2E_IMAGE names it): target/image/tidegate-e2e.tar.
+	mkdir -p $(TARGET_DIR)/image
+	rustc --edition 2024 -O -C target-feature=+crt-static --target $(TARGET) -o $(TARGET_DIR)/image/load tests/e2e/load/main.rs
+	rustc --edition 2024 -O -C target-feature=+crt-static --target $(TARGET) -o $(TARGET_DIR)/image/crm examples/crm/app/main.rs
+	strip $(TARGET_DIR)/image/load $(TARGET_DIR)/image/crm
+	scripts/image.py $(E2E_IMAGE) $(ARCHITECTURE) $(TARGET_DIR)/image/load $(TARGET_DIR)/image/crm \
+		>$(TARGET_DIR)/image/tidegate-e2e.tar
+
+.PHONY: e2e
+e2e: ## Tests in the cluster of KUBECONFIG, whose nodes have the images IMAGE and E2E_IMAGE. Needs kubectl and helm.
+	IMAGE=$(IMAGE) E2E_IMAGE=$(E2E_IMAGE) cargo test --locked --test e2e -- --test-threads=1 $(E2E_TESTS)
+
+.PHONY: test-charts
+test-charts: ## helm lint and the templates' tests. Needs helm alone.
+	cargo test --locked --test e2e -- charts::
 
 .PHONY: bench
 bench: ## All benchmarks, on a real disk (BENCH_FOLDER names another folder).

@@ -65,7 +65,9 @@ pub use byte_size::{BYTE_SIZE_PATTERN, ByteSize, ByteSizeError};
 pub use crd::{Crd, crd_of, crds};
 pub use customer::{Customer, CustomerSpec, CustomerStatus};
 pub use event_gateway::{
-    EventGateway, EventGatewaySpec, EventGatewayStatus, GatewayNamespaces, Limits, Storage,
+    DeduplicationScope, EventGateway, EventGatewaySpec, EventGatewayStatus, GatewayHttpRoute,
+    GatewayIngress, GatewayNamespaces, GatewayPod, Limits, MAX_LISTED_ORPHANS, OrphanStatus,
+    ParentReference, PodResources, Quantity, Storage,
 };
 pub use event_subscription::{
     Backoff, CaBundleSource, ClientCertificateSource, Delivery, EventSubscription,

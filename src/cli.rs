@@ -16,7 +16,10 @@ mod dev;
 mod display;
 mod events;
 mod failure;
+mod gateway;
+mod logging;
 mod output;
+mod release;
 mod render;
 mod replay;
 mod schema;
@@ -40,6 +43,7 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Command {
     Dev(dev::Arguments),
+    Gateway(gateway::Arguments),
     Check(check::Arguments),
     Schema(schema::Arguments),
     Render(render::Arguments),
@@ -49,12 +53,14 @@ enum Command {
     DeadLetters(dead_letters::Arguments),
     Replay(replay::Arguments),
     Crds(crds::Arguments),
+    Release(release::Arguments),
 }
 
 /// Runs the command that the process arguments name.
 pub fn main() -> ExitCode {
     let result = match Arguments::parse().command {
         Command::Dev(arguments) => dev::run(arguments),
+        Command::Gateway(arguments) => gateway::run(arguments),
         Command::Check(arguments) => check::run(&arguments),
         Command::Schema(arguments) => schema::run(&arguments),
         Command::Render(arguments) => render::run(&arguments),
@@ -64,6 +70,7 @@ pub fn main() -> ExitCode {
         Command::DeadLetters(arguments) => dead_letters::run(&arguments),
         Command::Replay(arguments) => replay::run(&arguments),
         Command::Crds(arguments) => crds::run(&arguments),
+        Command::Release(arguments) => release::run(&arguments),
     };
     result.unwrap_or_else(|failure| failure.report())
 }

@@ -7,9 +7,11 @@
 //! anything has to be built anew.
 
 mod event_type;
+mod health;
 mod network;
 mod registration;
 mod sensitive;
+pub mod stream;
 mod subscription;
 
 use std::sync::Arc;
@@ -17,6 +19,7 @@ use std::sync::Arc;
 pub use event_type::{
     CustomerEntry, EventTypeEntry, GatewayEntry, KeyEntry, Registrations, RouteEntry, VariantEntry,
 };
+pub use health::SubscriptionHealth;
 pub use network::{Network, NetworkError};
 pub use registration::{
     CaptureAnswer, Captured, LiveRegistration, NoReports, NotStored, RegistrationChange,
@@ -37,7 +40,7 @@ pub struct Configuration {
     /// The event types that can be used.
     pub event_types: Vec<Arc<EventTypeEntry>>,
     /// The webhook URIs; paths are unique.
-    pub routes: Vec<RouteEntry>,
+    pub routes: Vec<Arc<RouteEntry>>,
     /// The customers; ids are unique in their namespace.
     pub customers: Vec<Arc<CustomerEntry>>,
     /// The subscriptions.

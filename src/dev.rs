@@ -130,7 +130,7 @@ fn with_port(address: SocketAddr) -> Result<SocketAddr, EngineError> {
     }
     std::net::TcpListener::bind(address)
         .and_then(|listener| listener.local_addr())
-        .map_err(|source| EngineError::Gateway(StartError::Listen { address, source }))
+        .map_err(|source| StartError::Listen { address, source }.into())
 }
 
 struct Running {

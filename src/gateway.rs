@@ -39,7 +39,7 @@ use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use arc_swap::ArcSwapOption;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use axum::Router;
 use bytes::Bytes;
 use governor::{Quota, RateLimiter};
@@ -85,11 +85,14 @@ const ADMIN_CONNECTIONS: usize = 128;
 pub struct Parts {
     /// Where requests come in; port 0 takes a free one.
     pub listen: SocketAddr,
+    /// Where probes and metrics are; `None`: at `admin`.
+    pub probes: Option<SocketAddr>,
     /// Where the admin API is; never public.
     pub admin: SocketAddr,
     /// The limits.
     pub bounds: Bounds,
-    /// The key that the tokens of webhook URIs are issued with ([`token::issue`]).
+    /// The key that the tokens of webhook URIs are issued with ([`token::issue`]). An empty one has
+    /// issued none.
     pub token_key: Sensitive,
     /// Who is told what comes in for registrations.
     pub reports: Arc<dyn Reports>,
@@ -133,16 +136,18 @@ pub struct Gateway {
     connections: Arc<Places>,
     most_connections: usize,
     public_address: SocketAddr,
+    probes_address: SocketAddr,
     admin_address: SocketAddr,
     draining: Arc<AtomicBool>,
     upstream: Arc<OnceLock<Arc<dyn UpstreamSubscriptions>>>,
     /// Configurations are applied one after the other.
     applying: Mutex<()>,
-    listening: Mutex<Option<(Listening, Listening)>>,
+    /// The public one first.
+    listening: Mutex<Vec<Listening>>,
 }
 
 impl Gateway {
-    /// Listens on both addresses. Until [`Gateway::apply`] every request is answered 503.
+    /// Listens on its addresses. Until [`Gateway::apply`] every request is answered 503.
     ///
     /// Must be called within a tokio runtime of several threads; blocking while it reads the end of
     /// the event log, so that no event is accepted twice because of the restart.
@@ -152,6 +157,7 @@ impl Gateway {
     pub async fn start(parts: Parts) -> Result<Self, StartError> {
         let Parts {
             listen: public_asked,
+            probes,
             admin,
             bounds,
             token_key,
@@ -163,6 +169,10 @@ impl Gateway {
         } = parts;
         let public_socket = bind(public_asked).await?;
         let admin_socket = bind(admin).await?;
+        let probes_socket = match probes {
+            Some(address) => Some(bind(address).await?),
+            None => None,
+        };
         let deduplication = Deduplication::new(bounds.deduplication_keys);
         let now = jiff::Timestamp::now().as_second();
         let restored = tokio::task::block_in_place(|| {
@@ -198,41 +208,56 @@ impl Gateway {
         let upstream = Arc::new(OnceLock::new());
         let listen_failed = |address| move |source| StartError::Listen { address, source };
         let admin_address = admin_socket.local_addr().map_err(listen_failed(admin))?;
-        let router = admin::router(
-            Arc::new(Admin {
-                ingest: Arc::clone(&ingest),
-                delivery,
-                dead_letters,
-                registry,
-                draining: Arc::clone(&draining),
-                upstream: Arc::clone(&upstream),
-            }),
-            admin_address,
-        );
-        let private = Arc::new(Private {
-            router,
-            connections: Places::new(ADMIN_CONNECTIONS),
+        let shown = Arc::new(Admin {
+            ingest: Arc::clone(&ingest),
+            delivery,
+            dead_letters,
+            registry,
+            draining: Arc::clone(&draining),
+            upstream: Arc::clone(&upstream),
         });
-        let admin_listening =
-            listen(admin_socket, private, bounds.clone()).map_err(listen_failed(admin))?;
-        let public_listening =
-            listen(public_socket, public, bounds).map_err(listen_failed(public_asked))?;
+        let api = admin::api(Arc::clone(&shown), admin_address);
+        let probes_router = admin::probes(shown);
+        let mut private = match probes_socket {
+            Some(socket) => vec![(socket, probes_router), (admin_socket, api)],
+            None => vec![(admin_socket, probes_router.merge(api))],
+        }
+        .into_iter()
+        .map(|(socket, router)| {
+            let private = Arc::new(Private {
+                router: admin::hardened(router),
+                connections: Places::new(ADMIN_CONNECTIONS),
+            });
+            listen(socket, private, bounds.clone()).map_err(listen_failed(admin))
+        })
+        .collect::<Result<Vec<_>, _>>()?;
+        let probes_address = private.first().map_or(admin_address, |first| first.address);
+        let mut listening =
+            vec![listen(public_socket, public, bounds).map_err(listen_failed(public_asked))?];
+        let public_address = listening[0].address;
+        listening.append(&mut private);
         Ok(Self {
             ingest,
             connections,
             most_connections,
-            public_address: public_listening.address,
+            public_address,
+            probes_address,
             admin_address,
             draining,
             upstream,
             applying: Mutex::new(()),
-            listening: Mutex::new(Some((public_listening, admin_listening))),
+            listening: Mutex::new(listening),
         })
     }
 
     /// Where requests come in.
     pub fn public_address(&self) -> SocketAddr {
         self.public_address
+    }
+
+    /// Where probes and metrics are.
+    pub fn probes_address(&self) -> SocketAddr {
+        self.probes_address
     }
 
     /// Where the admin API is.
@@ -270,6 +295,17 @@ impl Gateway {
         self.ingest.registrations.change(changes);
     }
 
+    /// From now on tokens are verified with this key.
+    pub fn set_token_key(&self, key: Sensitive) {
+        self.ingest.token_key.store(Arc::new(key));
+    }
+
+    /// Whether what is served may be older than what apps were told: then a path that is not known
+    /// is answered 503 and not 404, because it may have been given out since.
+    pub fn may_be_behind(&self, behind: bool) {
+        self.ingest.behind.store(behind, Ordering::Relaxed);
+    }
+
     /// Shows subscriptions at apps in the admin API, beside those of consumers. Only the first call
     /// counts.
     pub fn show_upstream(&self, subscriptions: Arc<dyn UpstreamSubscriptions>) {
@@ -280,14 +316,15 @@ impl Gateway {
     /// open requests within the drain timeout. The second call does nothing.
     pub async fn drain(&self) {
         self.draining.store(true, Ordering::Relaxed);
-        let listening = self
-            .listening
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
-        if let Some((public, admin)) = listening {
-            public.drain().await;
-            admin.drain().await;
+        let listening = {
+            let mut listening = self
+                .listening
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
+            std::mem::take(&mut *listening)
+        };
+        for listening in listening {
+            listening.drain().await;
         }
     }
 }
@@ -316,7 +353,8 @@ fn ingest(
         store,
         metrics: Metrics::register(registry, connections, &memory, &deduplication),
         deduplication,
-        token_key,
+        token_key: ArcSwap::from_pointee(token_key),
+        behind: AtomicBool::new(false),
         memory,
         requests: RequestLog::new(bounds.request_log),
         open: Places::new(bounds.connections),

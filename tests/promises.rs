@@ -12,6 +12,7 @@ mod support;
 mod promises {
     mod batches;
     mod bounded_schemas;
+    mod configuration;
     mod dead_letters;
     mod dev_state;
     mod documentation;

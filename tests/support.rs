@@ -5,7 +5,9 @@
 
 pub mod app;
 pub mod command;
+pub mod controller;
 pub mod dev;
+pub mod gateway;
 pub mod model_app;
 pub mod signatures;
 pub mod sink;

@@ -141,7 +141,7 @@ pub fn type_name(number: usize) -> ObjectName {
 }
 
 /// A configuration of `types` types and these routes.
-pub fn configuration(types: usize, routes: Vec<RouteEntry>) -> Configuration {
+pub fn configuration(types: usize, routes: Vec<Arc<RouteEntry>>) -> Configuration {
     let event_types = (0..types).map(|number| Arc::new(event_type(&type_name(number))));
     let customers = (0..CUSTOMERS).map(|number| {
         let id = format!("acct-{number:02}");
@@ -174,7 +174,7 @@ pub fn one_route(path: &str) -> Configuration {
         path: path.into(),
         event_type: type_name(0),
     };
-    configuration(1, vec![route])
+    configuration(1, vec![Arc::new(route)])
 }
 
 fn event_type(name: &ObjectName) -> EventTypeEntry {

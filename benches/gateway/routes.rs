@@ -1,6 +1,7 @@
 //! 100,000 URIs of ten types against one URI of one: how fast they are live, what they take of
 //! memory, and what they cost a request.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use tidegate::configuration::{Configuration, RouteEntry, Sensitive};
@@ -76,7 +77,7 @@ fn configuration(uris: usize, types: usize) -> Configuration {
         path: format!("/h/{}", token::issue(&key, &number.to_string())),
         event_type: orders::type_name(number % types),
     });
-    orders::configuration(types, routes.collect())
+    orders::configuration(types, routes.map(Arc::new).collect())
 }
 
 /// Bytes of this process that are in memory (proc(5)).

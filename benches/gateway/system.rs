@@ -101,6 +101,7 @@ async fn open(folder: &Path) -> (EventLog, DeadLetters, Delivery, Gateway) {
     let loopback = SocketAddr::from(([127, 0, 0, 1], 0));
     let gateway = Gateway::start(gateway::Parts {
         listen: loopback,
+        probes: None,
         admin: loopback,
         bounds: Bounds::default(),
         token_key: Sensitive::from(TOKEN_KEY),

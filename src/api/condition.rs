@@ -58,6 +58,12 @@ pub mod reason {
     pub const UNKNOWN_CUSTOMER: &str = "UnknownCustomer";
     /// An expression failed on an event, which became a dead letter.
     pub const EXPRESSION_FAILED: &str = "ExpressionFailed";
+    /// Fewer pods of a gateway take requests than are wanted.
+    pub const PODS_NOT_READY: &str = "PodsNotReady";
+    /// The objects that a gateway's pods need could not be made as they should be.
+    pub const NOT_APPLIED: &str = "NotApplied";
+    /// What runs differs from the object, which asks for something that cannot be done; the message says what to write.
+    pub const NOT_AS_SPECIFIED: &str = "NotAsSpecified";
     /// The app sends events.
     pub const SUBSCRIBED: &str = "Subscribed";
     /// A registration is being made.

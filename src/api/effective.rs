@@ -144,6 +144,7 @@ impl EventGateway {
     pub fn effective(&self) -> Self {
         let mut effective = self.clone();
         let spec = &mut effective.spec;
+        spec.replicas = Some(spec.replicas());
         spec.storage.replay_retention = Some(spec.storage.replay_retention());
         spec.limits.connections = Some(spec.limits.connections());
         spec.limits.undelivered_share = Some(spec.limits.undelivered_share());
@@ -438,6 +439,7 @@ mod tests {
             json!({"publicUrl": "https://a.example"}),
             json!({
                 "publicUrl": "https://a.example",
+                "replicas": 2,
                 "storage": {"replayRetention": "72h"},
                 "limits": {"connections": 10_000, "undeliveredShare": 20},
                 "allowedNamespaces": {"from": "All"},

@@ -1,17 +1,16 @@
 //! `tidegate dev`: everything in one process from manifests.
 
 use std::collections::BTreeMap;
-use std::io::IsTerminal;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use tidegate::dev::{self, Options};
 use tidegate::outbound::ProxySettings;
-use tracing_subscriber::EnvFilter;
 use url::Url;
 
 use super::Failure;
+use super::logging::{self, LogFormat};
 
 /// Run everything in one process from manifests: receive, store, route and deliver.
 ///
@@ -54,12 +53,6 @@ pub struct Arguments {
     log_format: LogFormat,
 }
 
-#[derive(Clone, Copy, clap::ValueEnum)]
-enum LogFormat {
-    Text,
-    Json,
-}
-
 /// Runs until the process is told to stop, then drains.
 pub fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
     let Arguments {
@@ -73,7 +66,7 @@ pub fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
         ca_bundle,
         log_format,
     } = arguments;
-    start_logging(log_format);
+    logging::start(log_format);
     let proxy = ProxySettings::from_variables(|name| std::env::var(name).ok())
         .map_err(|error| Failure::Usage(format!("failed to read HTTPS_PROXY: {error}")))?;
     let more_roots = ca_bundle
@@ -102,20 +95,6 @@ pub fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
         .block_on(dev::run(options))
         .map_err(|error| Failure::from_error(&error))?;
     Ok(ExitCode::SUCCESS)
-}
-
-/// Logs go to stderr; `RUST_LOG` chooses what is logged, by default information and worse.
-fn start_logging(format: LogFormat) {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
-        .with_target(false);
-    match format {
-        LogFormat::Text => builder.init(),
-        LogFormat::Json => builder.json().flatten_event(true).init(),
-    }
 }
 
 fn public_url(text: &str) -> Result<String, String> {

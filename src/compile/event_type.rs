@@ -22,7 +22,7 @@ use crate::webhook::Receiver;
 /// Every event type that can be used, and every URI.
 pub(super) struct EventTypes {
     pub entries: Vec<Arc<EventTypeEntry>>,
-    pub routes: Vec<RouteEntry>,
+    pub routes: Vec<Arc<RouteEntry>>,
     /// How types subscribe at their apps, of those that do.
     pub provisioning: BTreeMap<ObjectName, Provisioning>,
 }
@@ -64,10 +64,10 @@ pub(super) fn compile(lookup: &Lookup<'_>, verdicts: &mut Vec<Verdict>) -> Event
         } = draft;
         if let Some(route) = &route {
             // A URI without an entry answers 503: the fault is ours, the app should try again.
-            event_types.routes.push(RouteEntry {
+            event_types.routes.push(Arc::new(RouteEntry {
                 path: route.clone(),
                 event_type: name.clone(),
-            });
+            }));
         }
         if let Some(mut provisioning) = provisioning {
             provisioning.global_webhook_path.clone_from(&route);
@@ -108,10 +108,10 @@ pub(super) fn compile(lookup: &Lookup<'_>, verdicts: &mut Vec<Verdict>) -> Event
     for (name, path) in lookup.environment.unusable_paths {
         if !paths.contains_key(path) && lookup.event_type(name).is_none() {
             let path = path.clone();
-            event_types.routes.push(RouteEntry {
+            event_types.routes.push(Arc::new(RouteEntry {
                 path,
                 event_type: name.clone(),
-            });
+            }));
         }
     }
     found.sort_by(|one, other| one.name.cmp(&other.name));

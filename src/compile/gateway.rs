@@ -2,7 +2,7 @@
 
 use super::lookup::{Lookup, name_of};
 use super::{Detail, Kind, Verdict};
-use crate::api::{EventGatewaySpec, FieldPath, Limits, Problem, Storage};
+use crate::api::{EventGateway, EventGatewaySpec, FieldPath, Problem};
 use crate::configuration::GatewayEntry;
 use crate::event::ObjectName;
 
@@ -12,6 +12,13 @@ pub(super) fn compile(lookup: &Lookup<'_>, verdicts: &mut Vec<Verdict>) -> Gatew
     for gateway in &lookup.resources.gateways {
         let name = name_of(gateway);
         let mut problems = Vec::new();
+        if let Some(problem) = EventGateway::name_problem(&name.name) {
+            problems.push(Problem::error(
+                &Kind::EventGateway.reference(&name),
+                FieldPath::from("metadata.name"),
+                problem,
+            ));
+        }
         let compiled = one(lookup, &name, &gateway.spec, &mut problems);
         if name == lookup.environment.default_gateway {
             entry = Some(compiled);
@@ -26,13 +33,7 @@ pub(super) fn compile(lookup: &Lookup<'_>, verdicts: &mut Vec<Verdict>) -> Gatew
     }
     // Without an EventGateway, as on a developer's machine, the defaults serve.
     entry.unwrap_or_else(|| {
-        let spec = EventGatewaySpec {
-            public_url: lookup.environment.public_url.to_owned(),
-            storage: Storage::default(),
-            limits: Limits::default(),
-            trusted_proxies: Vec::new(),
-            allowed_namespaces: None,
-        };
+        let spec = EventGatewaySpec::new(lookup.environment.public_url.to_owned());
         one(
             lookup,
             &lookup.environment.default_gateway,

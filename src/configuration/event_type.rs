@@ -131,7 +131,7 @@ pub struct KeyEntry {
 }
 
 /// One webhook URI.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RouteEntry {
     /// The path below the public URL: `/<namespace>/<path>` or `/h/<token>`.
     pub path: String,

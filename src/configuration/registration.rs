@@ -105,7 +105,7 @@ pub struct Captured {
 }
 
 /// What becomes of something to keep.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum CaptureAnswer {
     /// It is stored, and live in every gateway; or the same was stored before.
     Taken,

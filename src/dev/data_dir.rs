@@ -12,10 +12,12 @@
 //!                   UpstreamSubscriptions for people to read; never read back
 //! ```
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+
+use crate::durable::{self, FileError, failed};
 
 /// An opened and locked data folder.
 #[derive(Debug)]
@@ -32,25 +34,8 @@ pub enum DataDirError {
     #[error("{0} is in use by another `tidegate dev`; stop that one, or choose another --data-dir")]
     InUse(PathBuf),
     /// The file system says no.
-    #[error("failed to {action} {path}")]
-    Io {
-        /// What was being done.
-        action: &'static str,
-        /// To which file or folder.
-        path: PathBuf,
-        /// What the operating system said.
-        #[source]
-        source: io::Error,
-    },
-}
-
-fn failed(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> DataDirError {
-    let path = path.to_owned();
-    move |source| DataDirError::Io {
-        action,
-        path,
-        source,
-    }
+    #[error(transparent)]
+    File(#[from] FileError),
 }
 
 impl DataDir {
@@ -59,22 +44,11 @@ impl DataDir {
     /// # Errors
     /// When another process uses it, or it cannot be written to.
     pub fn open(root: &Path) -> Result<Self, DataDirError> {
-        create(root, 0o777)?;
-        let path = root.join("lock");
-        let lock = OpenOptions::new()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .open(&path)
-            .map_err(failed("open", &path))?;
-        match lock.try_lock() {
-            Ok(()) => {}
-            Err(fs::TryLockError::WouldBlock) => return Err(DataDirError::InUse(root.to_owned())),
-            Err(fs::TryLockError::Error(error)) => return Err(failed("lock", &path)(error)),
-        }
+        let lock = durable::lock(root)?;
+        let lock = lock.ok_or_else(|| DataDirError::InUse(root.to_owned()))?;
         let secrets = root.join("secrets");
         for folder in [&secrets, &secrets.join("upstream")] {
-            create(folder, 0o700)?;
+            durable::create_folder(folder, 0o700)?;
             fs::set_permissions(folder, fs::Permissions::from_mode(0o700))
                 .map_err(failed("protect", folder))?;
         }
@@ -119,7 +93,7 @@ impl DataDir {
         match File::open(&path).and_then(|mut file| file.read_to_end(&mut content)) {
             Ok(_) => Ok(Some(content)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(failed("read", &path)(error)),
+            Err(error) => Err(failed("read", &path)(error).into()),
         }
     }
 
@@ -128,68 +102,9 @@ impl DataDir {
     /// # Errors
     /// When it cannot be written; the old content is then still there.
     pub fn write_secret(&self, name: &str, content: &[u8]) -> Result<(), DataDirError> {
-        replace(&self.root.join("secrets"), name, content)
+        durable::replace(&self.root.join("secrets"), name, content)?;
+        Ok(())
     }
-}
-
-/// Makes a folder, and those that it lies in, where they are not there. When it answers `Ok` they are
-/// on disk: a file that is synced is of no use in a folder that a crash forgets.
-fn create(folder: &Path, mode: u32) -> Result<(), DataDirError> {
-    if folder.is_dir() {
-        return Ok(());
-    }
-    let parent = match folder.parent() {
-        Some(parent) if parent != Path::new("") => parent,
-        _ => Path::new("."),
-    };
-    create(parent, 0o777)?;
-    match fs::DirBuilder::new().mode(mode).create(folder) {
-        // Somebody else made it in this very moment.
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && folder.is_dir() => {}
-        made => made.map_err(failed("create", folder))?,
-    }
-    sync(parent)
-}
-
-/// Replaces a file that only its owner may read, so that a crash leaves the old content or the new
-/// one. When it answers `Ok` the new one is on disk.
-///
-/// # Errors
-/// When it cannot be written.
-pub fn replace(folder: &Path, name: &str, content: &[u8]) -> Result<(), DataDirError> {
-    let path = folder.join(name);
-    let temporary = folder.join(format!(".{name}.new"));
-    let mut file = OpenOptions::new()
-        .create(true)
-        .truncate(true)
-        .write(true)
-        .mode(0o600)
-        .open(&temporary)
-        .map_err(failed("create", &temporary))?;
-    file.write_all(content)
-        .and_then(|()| file.sync_all())
-        .map_err(failed("write", &temporary))?;
-    fs::rename(&temporary, &path).map_err(failed("replace", &path))?;
-    sync(folder)
-}
-
-/// Removes a file for good; one that is not there is removed already.
-///
-/// # Errors
-/// When it cannot be removed.
-pub fn remove(folder: &Path, name: &str) -> Result<(), DataDirError> {
-    let path = folder.join(name);
-    match fs::remove_file(&path) {
-        Ok(()) => sync(folder),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        Err(error) => Err(failed("remove", &path)(error)),
-    }
-}
-
-fn sync(folder: &Path) -> Result<(), DataDirError> {
-    File::open(folder)
-        .and_then(|folder| folder.sync_all())
-        .map_err(failed("sync", folder))
 }
 
 #[cfg(test)]

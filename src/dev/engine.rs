@@ -1,53 +1,32 @@
-//! The running parts behind `dev`: event log, dead letters, delivery, gateway, put together.
+//! The running parts behind `dev`: what serves, and what makes apps send.
 
 use std::sync::Arc;
 use std::time::Duration;
-
-use jiff::Timestamp;
-use prometheus_client::registry::Registry;
 
 use super::Options;
 use super::console::Addresses;
 use super::data_dir::DataDir;
 use super::provisioning::Provisioning;
 use super::session::{Outcome, Session};
-use crate::configuration::{Configuration, GatewayEntry, Sensitive};
-use crate::delivery::dead_letters::{self, DeadLetters, OpenDeadLettersError};
-use crate::delivery::sink::HttpSinks;
-use crate::delivery::{self, ApplyError, Delivery, Settings, StateError};
-use crate::event_log::{self, EventLog, FileStorage, OpenError};
-use crate::gateway::{self, Bounds, Gateway, StartError};
+use crate::configuration::Sensitive;
+use crate::delivery::ApplyError;
+use crate::engine::{self, DEFAULT_CAPACITY, Folders, Storage};
+use crate::gateway::StartError;
 use crate::outbound::{ClientError, Outbound};
 use crate::provision::driver::{StartError as DriverError, View};
 
-/// The log's capacity where no EventGateway says another: 1 GiB.
-const DEFAULT_CAPACITY: u64 = 1 << 30;
-
-/// The smallest capacity that can be worked with.
-const LEAST_CAPACITY: u64 = 16 << 20;
-
-/// How long open deliveries may take when the process is told to stop. What is not done then goes
-/// on at the next start.
+/// How long requests to apps may go on when the process is told to stop.
 const DRAIN: Duration = Duration::from_secs(10);
 
 /// Why a part of the system cannot start or follow an edit.
 #[derive(Debug, thiserror::Error)]
 pub enum EngineError {
-    /// The event log.
+    /// What serves.
     #[error(transparent)]
-    Log(#[from] OpenError),
-    /// The dead letters.
-    #[error(transparent)]
-    DeadLetters(#[from] OpenDeadLettersError),
-    /// The delivery state.
-    #[error(transparent)]
-    State(#[from] StateError),
+    Engine(#[from] engine::EngineError),
     /// The subscriptions.
     #[error(transparent)]
     Apply(#[from] ApplyError),
-    /// The listeners.
-    #[error(transparent)]
-    Gateway(#[from] StartError),
     /// The way out to apps.
     #[error("failed to prepare requests to apps")]
     Client(#[from] ClientError),
@@ -56,15 +35,16 @@ pub enum EngineError {
     Driver(#[from] DriverError),
 }
 
+impl From<StartError> for EngineError {
+    fn from(error: StartError) -> Self {
+        Self::Engine(error.into())
+    }
+}
+
 /// Everything that runs.
 pub struct Engine {
-    log: EventLog,
-    dead_letters: DeadLetters,
-    delivery: Delivery,
-    gateway: Arc<Gateway>,
+    serving: engine::Engine,
     provisioning: Provisioning,
-    /// Frees what dead letters no longer need.
-    tidying: tokio::task::JoinHandle<()>,
 }
 
 impl Engine {
@@ -77,80 +57,42 @@ impl Engine {
         outcome: &Outcome,
         is_complete: bool,
     ) -> Result<Self, EngineError> {
-        let capacity = session
-            .storage_size()
-            .unwrap_or(DEFAULT_CAPACITY)
-            .max(LEAST_CAPACITY);
-        let storage = FileStorage::new(data_dir.log());
-        let log_options = event_log::Options::for_capacity(capacity);
-        let (log, recovery) = tokio::task::block_in_place(|| EventLog::open(storage, log_options))?;
-        for damage in &recovery.damage {
-            tracing::error!(%damage, "a part of the event log cannot be read any more");
-        }
-        let storage = FileStorage::new(data_dir.dead_letters());
-        let letters_options = dead_letters::Options::for_storage(capacity);
-        let (dead_letters, opened) = tokio::task::block_in_place(|| {
-            DeadLetters::open(storage, letters_options, Timestamp::now())
-        })?;
-        for damage in &opened.damage {
-            tracing::error!(%damage, "a part of the dead letters cannot be read any more");
-        }
-
-        let mut registry = Registry::with_prefix("tidegate");
-        let sinks = HttpSinks::new(Outbound::new(None));
-        let (clock, random) = delivery::Parts::system();
-        let parts = delivery::Parts {
-            log: log.clone(),
+        let folders = Folders {
+            log: data_dir.log(),
+            dead_letters: data_dir.dead_letters(),
             state: data_dir.state(),
-            dead_letters: Arc::new(dead_letters.clone()),
-            build_sender: Arc::new(move |entry| sinks.build(entry)),
-            settings: settings(&outcome.compiled.configuration.gateway),
-            clock,
-            random,
         };
-        let delivery = tokio::task::block_in_place(|| Delivery::open(parts, &mut registry))?;
+        let capacity = session.storage_size().unwrap_or(DEFAULT_CAPACITY);
+        let gateway = &outcome.compiled.configuration.gateway;
+        let mut storage = Storage::open(&folders, capacity, Some(gateway))?;
         let mut to_apps = Outbound::new(options.proxy.clone()).with_proxy_for_all();
         if let Some(pem) = &options.more_roots {
             to_apps = to_apps.with_more_roots(pem);
         }
-        let allow_re_registration = options.allow_re_registration;
         let provisioning = Provisioning::new(
             data_dir,
             token_key,
             to_apps,
-            allow_re_registration,
-            &mut registry,
+            options.allow_re_registration,
+            &mut storage.registry,
         )?;
-        let gateway = Gateway::start(gateway::Parts {
+        let addresses = engine::Addresses {
             listen: options.listen,
+            probes: None,
             admin: options.admin,
-            bounds: Bounds::default(),
-            token_key: token_key.clone(),
-            reports: provisioning.reports(),
-            log: log.clone(),
-            dead_letters: dead_letters.clone(),
-            delivery: delivery.clone(),
-            registry,
-        })
-        .await?;
-        let tidying = tokio::spawn({
-            let dead_letters = dead_letters.clone();
-            async move { dead_letters.keep_tidy().await }
-        });
-        let engine = Self {
-            log,
-            dead_letters,
-            delivery,
-            gateway: Arc::new(gateway),
-            provisioning,
-            tidying,
         };
-        engine.gateway.show_upstream(engine.provisioning.list());
+        let reports = provisioning.reports();
+        let serving = storage.serve(addresses, token_key.clone(), reports).await?;
+        let engine = Self {
+            serving,
+            provisioning,
+        };
+        let gateway = engine.serving.gateway();
+        gateway.show_upstream(engine.provisioning.list());
         // The URIs of what is recorded first: until there are types, everything is answered 503,
         // and never 404 for a URI that an app was told. Only then anything is sent: an app may call
         // while it is being asked.
-        let gateway = Arc::clone(&engine.gateway);
-        for error in engine.provisioning.start(gateway).await? {
+        for error in engine.provisioning.start(Arc::clone(gateway)).await? {
             tracing::error!("{error}");
         }
         engine.configure(outcome).await?;
@@ -165,9 +107,10 @@ impl Engine {
 
     /// The addresses that were really bound.
     pub fn addresses(&self) -> Addresses {
+        let gateway = self.serving.gateway();
         Addresses {
-            public: self.gateway.public_address(),
-            admin: self.gateway.admin_address(),
+            public: gateway.public_address(),
+            admin: gateway.admin_address(),
         }
     }
 
@@ -179,13 +122,8 @@ impl Engine {
         Ok(())
     }
 
-    /// For delivery first, so that no event comes in that nobody is there for.
     async fn configure(&self, outcome: &Outcome) -> Result<(), ApplyError> {
-        let configuration: &Configuration = &outcome.compiled.configuration;
-        self.delivery.configure(settings(&configuration.gateway));
-        self.delivery.apply(&configuration.subscriptions).await?;
-        let refused = tokio::task::block_in_place(|| self.gateway.apply(configuration));
-        for entry in refused {
+        for entry in self.serving.apply(&outcome.compiled.configuration).await? {
             // Compilation has tried the same before, so this is a fault of ours.
             for problem in entry.problems {
                 tracing::error!(event_type = %entry.name, %problem, "the gateway refused an event type");
@@ -195,20 +133,9 @@ impl Engine {
     }
 
     /// Stops in an orderly way: what apps are being asked first, because they may call back for it,
-    /// then requests, then deliveries, then the disk.
+    /// then what serves.
     pub async fn drain(&self) {
         self.provisioning.drain(DRAIN).await;
-        self.gateway.drain().await;
-        self.delivery.drain(DRAIN).await;
-        self.tidying.abort();
-        self.log.close().await;
-        self.dead_letters.close().await;
-    }
-}
-
-fn settings(gateway: &GatewayEntry) -> Settings {
-    Settings {
-        undelivered_share: gateway.undelivered_share,
-        replay_retention: gateway.replay_retention,
+        self.serving.drain().await;
     }
 }

@@ -9,8 +9,8 @@ use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 
-use super::data_dir;
 use crate::api::Subscription;
+use crate::durable;
 use crate::event::ObjectName;
 use crate::provision::Record;
 use crate::provision::record;
@@ -44,13 +44,13 @@ impl RecordStore for Records {
         let folder = self.folder.clone();
         let name = file_name(&record.name);
         let bytes = record::write(record).map_err(|error| StoreError(error.to_string()));
-        blocking(move || data_dir::replace(&folder, &name, &bytes?).map_err(told))
+        blocking(move || durable::replace(&folder, &name, &bytes?).map_err(told))
     }
 
     fn remove<'a>(&'a self, name: &'a ObjectName) -> BoxFuture<'a, Result<(), StoreError>> {
         let folder = self.folder.clone();
         let name = file_name(name);
-        blocking(move || data_dir::remove(&folder, &name).map_err(told))
+        blocking(move || durable::remove(&folder, &name).map_err(told))
     }
 }
 
@@ -122,7 +122,7 @@ fn load_one(path: &Path, name: &str) -> Loaded {
     }
 }
 
-fn told(error: data_dir::DataDirError) -> StoreError {
+fn told(error: durable::FileError) -> StoreError {
     let mut text = error.to_string();
     let mut source = std::error::Error::source(&error);
     while let Some(error) = source {

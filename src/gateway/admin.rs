@@ -6,6 +6,8 @@
 //! user's own browser: it answers only to the host names of this machine, which defeats DNS
 //! rebinding, and changes anything only for `application/json`, which a page of another origin
 //! may not send.
+//!
+//! In a pod probes and metrics are on the pod's address, and `/v1` on loopback alone.
 
 mod guard;
 mod lists;
@@ -52,9 +54,18 @@ pub struct Admin {
 /// Largest body of a request to the admin API.
 const MOST_BODY_BYTES: usize = 256 * 1024;
 
-/// The whole admin API. `address` is the listener's own, as a `Host` that is accepted.
-pub fn router(admin: Arc<Admin>, address: SocketAddr) -> Router {
-    let api = Router::new()
+/// Probes and metrics: what a kubelet and a scraper ask for, under whatever host name.
+pub fn probes(admin: Arc<Admin>) -> Router {
+    Router::new()
+        .route("/livez", get(|| async { "ok\n" }))
+        .route("/readyz", get(ready))
+        .route("/metrics", get(metrics))
+        .with_state(admin)
+}
+
+/// What is for people. `address` is the listener's own, as a `Host` that is accepted.
+pub fn api(admin: Arc<Admin>, address: SocketAddr) -> Router {
+    Router::new()
         .route("/v1/requests", get(lists::requests))
         .route("/v1/events", get(lists::events))
         .route("/v1/dead-letters", get(lists::letters))
@@ -63,12 +74,13 @@ pub fn router(admin: Arc<Admin>, address: SocketAddr) -> Router {
         .route("/v1/event-types", get(lists::event_types))
         .route("/v1/replays", post(replays::begin).get(replays::list))
         .layer(from_fn(guard::only_json))
-        .layer(from_fn_with_state(address, guard::own_host));
-    Router::new()
-        .route("/livez", get(|| async { "ok\n" }))
-        .route("/readyz", get(ready))
-        .route("/metrics", get(metrics))
-        .merge(api)
+        .layer(from_fn_with_state(address, guard::own_host))
+        .with_state(admin)
+}
+
+/// What a listener of one of the above, or both, serves.
+pub fn hardened(router: Router) -> Router {
+    router
         .fallback(|| async {
             refused(Problem::new(
                 StatusCode::NOT_FOUND,
@@ -76,11 +88,10 @@ pub fn router(admin: Arc<Admin>, address: SocketAddr) -> Router {
             ))
         })
         .layer(DefaultBodyLimit::max(MOST_BODY_BYTES))
-        .layer(map_response(hardened))
-        .with_state(admin)
+        .layer(map_response(harden_answer))
 }
 
-async fn hardened(mut response: Response) -> Response {
+async fn harden_answer(mut response: Response) -> Response {
     harden(response.headers_mut());
     response
 }

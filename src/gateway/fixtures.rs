@@ -260,7 +260,7 @@ pub fn configuration(event_types: Vec<Arc<EventTypeEntry>>) -> Configuration {
             "trusted_proxies": ["10.0.0.0/8"],
         }))
         .unwrap(),
-        routes: routes.collect(),
+        routes: routes.map(Arc::new).collect(),
         event_types,
         customers: vec![Arc::new(CustomerEntry {
             name: ObjectName::new("shop", "acme"),

@@ -14,8 +14,9 @@ mod reports;
 use std::net::IpAddr;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use arc_swap::ArcSwapOption;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use bytes::Bytes;
 use futures_util::FutureExt as _;
 use http::header::{CONNECTION, EXPECT};
@@ -61,7 +62,9 @@ pub struct Ingest {
     /// Which events were seen before.
     pub deduplication: Arc<Deduplication>,
     /// The key of the URIs' tokens.
-    pub token_key: Sensitive,
+    pub token_key: ArcSwap<Sensitive>,
+    /// Whether what is served may be older than what apps were told.
+    pub behind: AtomicBool,
     /// Memory for bodies.
     pub memory: BodyMemory,
     /// The limits.
@@ -297,9 +300,12 @@ impl Ingest {
     }
 
     /// Whether an unknown path may be one of ours that this pod has not heard of yet: its token
-    /// carries our MAC, or it would be a registration below a global webhook that has some.
+    /// carries our MAC, or it would be a registration below a global webhook that has some, or the
+    /// pod is not told any more what is new.
     fn may_come(&self, snapshot: &Snapshot, path: &str) -> bool {
-        if path::token(path).is_some_and(|token| token::verify(&self.token_key, token)) {
+        if self.behind.load(Ordering::Relaxed)
+            || path::token(path).is_some_and(|token| token::verify(&self.token_key.load(), token))
+        {
             return true;
         }
         let global = path::of_registration(path).and_then(|(global, _)| snapshot.route(global));

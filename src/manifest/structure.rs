@@ -78,6 +78,9 @@ impl Checker {
     }
 
     fn check(&mut self, node: &Node, schema: &Value, path: &FieldPath) {
+        if schema["x-kubernetes-int-or-string"] == Value::Bool(true) {
+            return self.number_or_text(node, schema, path);
+        }
         let Some(wanted) = schema["type"].as_str() else {
             return self.free_form(node, schema[TEXT_KIND].as_str(), path);
         };
@@ -232,6 +235,19 @@ impl Checker {
                 node.mark,
                 not_of_form(pattern, &schema["description"]),
             );
+        }
+    }
+
+    /// A quantity, or whatever else Kubernetes takes as a number and as text.
+    fn number_or_text(&mut self, node: &Node, schema: &Value, path: &FieldPath) {
+        match &node.data {
+            Data::Text(text) => self.text(node, text, schema, path),
+            Data::Number(number) if number.is_i64() || number.is_u64() => self.spelling(node, path),
+            _ => self.error(
+                path,
+                node.mark,
+                format!("must be a whole number or text, not {}", node.describe()),
+            ),
         }
     }
 

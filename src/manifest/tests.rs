@@ -88,6 +88,44 @@ items:
 }
 
 #[test]
+fn what_a_gateway_says_of_its_pods_is_checked_like_everything_else() {
+    let gateway = |pod: &str| {
+        format!(
+            "apiVersion: tidegate.dev/v1alpha1\nkind: EventGateway\nmetadata: {{name: g}}\nspec:\n  publicUrl: \
+             https://a.example\n  replicas: 3\n  storage: {{size: 1Gi, storageClassName: fast}}\n  ingress: {{}}\n  pod: \
+             {{{pod}}}\n"
+        )
+    };
+    check(
+        &gateway("resources: {requests: {cpu: 2, memory: 1Gi}, limits: {cpu: 500m}}"),
+        &[],
+    );
+    check(
+        &gateway("tolerations: [{key: a, operator: Exists}], labels: {team: blue}"),
+        &[],
+    );
+    let path = "spec.pod.resources.requests.cpu";
+    check(
+        &gateway("resources: {requests: {cpu: 1.5}}"),
+        &[&format!(
+            "a.yaml:9:32: error: EventGateway default/g: {path}: must be a whole number or text…not"
+        )],
+    );
+    check(
+        &gateway("resources: {requests: {cpu: much}}"),
+        &[&format!(
+            "a.yaml:9:32: error: EventGateway default/g: {path}: …"
+        )],
+    );
+    check(
+        &gateway("nodeSelektor: {disk: ssd}"),
+        &[
+            "a.yaml:9:9: error: EventGateway default/g: spec.pod.nodeSelektor: …did you mean `nodeSelector`?",
+        ],
+    );
+}
+
+#[test]
 fn json_files_are_read_too() {
     let text = "{\n\t\"apiVersion\": \"tidegate.dev/v1alpha1\",\n\t\"kind\": \"Customer\",\n\t\"metadata\": {\"name\": \"acme\"},\n\t\"spec\": {\"ids\": 1}\n}\n";
     check(

@@ -6,8 +6,8 @@
 //! cargo run --release --example crm
 //! ```
 //!
-//! It uses the standard library only and keeps everything in memory. It speaks plain HTTP on a
-//! loopback address: it is there to learn from and to break, not to be put on a network.
+//! It uses the standard library only and keeps everything in memory. It speaks plain HTTP, and on
+//! a loopback address unless it is told otherwise: it is there to learn from and to break.
 
 mod api;
 mod clock;
@@ -35,8 +35,10 @@ const MOST_REQUESTS: usize = 64;
 const HELP: &str = "\
 A small CRM with webhooks, on a loopback address.
 
-Usage: crm [--port PORT] [--lifetime SECONDS] [--tenant NAME=TOKEN]...
+Usage: crm [--host NAME] [--port PORT] [--lifetime SECONDS] [--tenant NAME=TOKEN]...
 
+  --host NAME           listen on all addresses, and be called by this name: for trying it as
+                        a pod (default: listen on 127.0.0.1 only)
   --port PORT           where it listens (default 9091; 0: any free port)
   --lifetime SECONDS    how long a webhook lasts (default 86400)
   --tenant NAME=TOKEN   a tenant and its API token (default: acme, globex and initech,
@@ -67,6 +69,7 @@ fn main() -> ExitCode {
 }
 
 struct Options {
+    host: Option<String>,
     port: u16,
     lifetime: u64,
     tokens: BTreeMap<String, String>,
@@ -75,6 +78,7 @@ struct Options {
 impl Options {
     fn read(arguments: &[String]) -> Result<Self, String> {
         let mut options = Self {
+            host: None,
             port: 9091,
             lifetime: 86_400,
             tokens: BTreeMap::new(),
@@ -85,6 +89,7 @@ impl Options {
             };
             let wrong = || format!("{value} is no value for {name}");
             match name.as_str() {
+                "--host" => options.host = Some(value.clone()),
                 "--port" => options.port = value.parse().map_err(|_| wrong())?,
                 "--lifetime" => options.lifetime = value.parse().map_err(|_| wrong())?,
                 "--tenant" => {
@@ -105,8 +110,15 @@ impl Options {
 }
 
 fn serve(options: Options) -> std::io::Result<()> {
-    let listener = TcpListener::bind(("127.0.0.1", options.port))?;
-    let url = format!("http://{}", listener.local_addr()?);
+    let address = if options.host.is_some() {
+        "0.0.0.0"
+    } else {
+        "127.0.0.1"
+    };
+    let listener = TcpListener::bind((address, options.port))?;
+    let port = listener.local_addr()?.port();
+    let host = options.host.as_deref().unwrap_or(address);
+    let url = format!("http://{host}:{port}");
     println!("the CRM is at {url}");
     for tenant in options.tokens.keys() {
         println!("  {tenant}: {url}/tenants/{tenant}");

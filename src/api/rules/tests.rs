@@ -150,6 +150,22 @@ fn each_rule_refuses_what_it_is_there_for_and_nothing_else() {
         "spec.allowedNamespaces",
         "with from: Selector",
     );
+    let exposed = |exposure: Value| {
+        let (kind, mut spec) = gateway(json!({}));
+        for (field, value) in exposure.as_object().into_iter().flatten() {
+            spec[field] = value.clone();
+        }
+        (kind, spec)
+    };
+    good(exposed(json!({"ingress": {}})));
+    good(exposed(
+        json!({"httpRoute": {"parentRefs": [{"name": "public"}]}}),
+    ));
+    bad(
+        exposed(json!({"ingress": {}, "httpRoute": {"parentRefs": [{"name": "public"}]}})),
+        "spec",
+        "at most one of ingress and httpRoute",
+    );
     bad(
         event_type(|spec| spec["allowedNamespaces"] = json!({"from": "Selector"})),
         "spec.allowedNamespaces",

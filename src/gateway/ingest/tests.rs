@@ -72,10 +72,10 @@ fn types() -> Configuration {
             json!({}),
         ),
     ]);
-    configuration.routes.push(RouteEntry {
+    configuration.routes.push(Arc::new(RouteEntry {
         path: "/shop/never-good".into(),
         event_type: ObjectName::new("shop", "never-good"),
-    });
+    }));
     configuration
 }
 

@@ -100,6 +100,7 @@ impl Server {
         delivery.apply(&configuration.subscriptions).await.unwrap();
         let gateway = Gateway::start(Parts {
             listen: "127.0.0.1:0".parse().unwrap(),
+            probes: None,
             admin: "127.0.0.1:0".parse().unwrap(),
             bounds: bounds.clone(),
             token_key: Sensitive::from(TOKEN_KEY),
@@ -292,10 +293,12 @@ fn registered() -> serde_json::Value {
     })
 }
 
-fn types_routes() -> Vec<RouteEntry> {
-    let route = |name: &str| RouteEntry {
-        path: format!("/shop/{name}"),
-        event_type: ObjectName::new("shop", name),
+fn types_routes() -> Vec<Arc<RouteEntry>> {
+    let route = |name: &str| {
+        Arc::new(RouteEntry {
+            path: format!("/shop/{name}"),
+            event_type: ObjectName::new("shop", name),
+        })
     };
     ["signed", "timed", "posted", "empty-key"].map(route).into()
 }

@@ -63,10 +63,10 @@ fn types_with_registrations() -> Configuration {
         ),
         event_type("plain", json!({"authentication": open()}), json!({})),
     ]);
-    configuration.routes.push(RouteEntry {
+    configuration.routes.push(Arc::new(RouteEntry {
         path: "/shop/never-good".into(),
         event_type: ObjectName::new("shop", "never-good"),
-    });
+    }));
     configuration
 }
 

@@ -1,0 +1,6 @@
+//! The stream as a whole: what a sender publishes is what a receiver has, whatever happens between.
+
+mod convergence;
+mod cost;
+mod make;
+mod refusals;

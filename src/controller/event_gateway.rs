@@ -1,0 +1,137 @@
+//! An EventGateway in a cluster: its pods, their volumes, and what leads to them.
+//!
+//! Five steps, as everywhere: what is there is read (`apply::observe`), the object is checked ([`validate`]), the plan is
+//! made (`plan`, pure), carried out (`apply::apply`), and told (`status`, pure). What the pods serve is not made here: they
+//! get their configuration from the controller over a stream of its own.
+//!
+//! Every object has the EventGateway as its owner, so that deleting the EventGateway removes them; the volumes stay,
+//! because they may keep events that were acknowledged and not delivered.
+
+mod apply;
+mod exposure;
+pub mod names;
+mod network;
+pub mod plan;
+mod stateful_set;
+pub mod status;
+
+#[cfg(test)]
+mod tests;
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
+use kube::{Client, Resource};
+
+pub use apply::{ApplyError, FIELD_MANAGER};
+pub use names::Names;
+pub use status::Known;
+
+use crate::api::{EventGateway, EventGatewayStatus};
+
+/// What all gateways of an installation have in common.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// The image of the pods: the controller's own.
+    pub image: String,
+    /// When it is pulled: `Always`, `IfNotPresent` or `Never`. `None`: as Kubernetes does by itself.
+    pub image_pull_policy: Option<String>,
+    /// Secrets, in each gateway's namespace, with credentials for the image's registry.
+    pub image_pull_secrets: Vec<String>,
+    /// Where pods get their configuration, such as `https://tidegate-controller.tidegate.svc:8443`.
+    pub configuration_url: String,
+    /// The certificate authority of the configuration server, as PEM.
+    pub ca: String,
+}
+
+/// What is wrong with an EventGateway that the API server let through, in one sentence.
+#[must_use]
+pub fn validate(gateway: &EventGateway) -> Option<String> {
+    let problem = EventGateway::name_problem(gateway.metadata.name.as_deref().unwrap_or_default())?;
+    Some(format!("metadata.name {problem}"))
+}
+
+/// Makes `gateway`'s objects what it says, and returns the status that it then has. `new_key` is 32 random bytes, for
+/// the key of the last snapshot if there is none yet. An error of the API server ends up in the status, too; it is
+/// returned beside it, so that whoever called tries again.
+pub async fn reconcile(
+    client: &Client,
+    gateway: &EventGateway,
+    settings: &Settings,
+    mut known: Known,
+    new_key: &[u8; 32],
+    now: Timestamp,
+) -> (EventGatewayStatus, Option<ApplyError>) {
+    known.invalid = known.invalid.or_else(|| validate(gateway));
+    let observed = match apply::observe(client, gateway).await {
+        Ok(observed) => observed,
+        Err(error) => {
+            let failure = failure(&error);
+            let status = status::status(gateway, &known, None, &[], Some(&failure), now);
+            return (status, Some(error));
+        }
+    };
+    let there = observed.stateful_set.as_ref();
+    if known.invalid.is_some() {
+        return (status::status(gateway, &known, there, &[], None, now), None);
+    }
+    let plan = match plan::plan(gateway, settings, &observed, new_key) {
+        Ok(plan) => plan,
+        Err(error) => {
+            let failure = status::Failure {
+                message: error.to_string(),
+                is_final: true,
+            };
+            let status = status::status(gateway, &known, there, &[], Some(&failure), now);
+            return (status, None);
+        }
+    };
+    match apply::apply(client, &Names::of(gateway), &plan).await {
+        Ok(applied) => {
+            let deviations = &plan.deviations;
+            let status = status::status(gateway, &known, Some(&applied), deviations, None, now);
+            (status, None)
+        }
+        Err(error) => {
+            let failure = failure(&error);
+            let status = status::status(gateway, &known, there, &[], Some(&failure), now);
+            (status, Some(error))
+        }
+    }
+}
+
+/// The whole chain in one sentence: conditions are all that many people ever see of an error.
+fn failure(error: &ApplyError) -> status::Failure {
+    let mut message = error.to_string();
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        message = format!("{message}: {cause}");
+        source = cause.source();
+    }
+    status::Failure {
+        message,
+        is_final: error.is_final(),
+    }
+}
+
+/// The metadata of an object that `gateway` owns.
+fn metadata(gateway: &EventGateway, name: String) -> ObjectMeta {
+    let names = Names::of(gateway);
+    ObjectMeta {
+        name: Some(name),
+        namespace: Some(names.namespace().to_owned()),
+        labels: Some(names.labels()),
+        owner_references: Some(vec![owner(gateway)]),
+        ..ObjectMeta::default()
+    }
+}
+
+fn owner(gateway: &EventGateway) -> OwnerReference {
+    OwnerReference {
+        api_version: EventGateway::api_version(&()).into_owned(),
+        kind: EventGateway::kind(&()).into_owned(),
+        name: gateway.metadata.name.clone().unwrap_or_default(),
+        uid: gateway.metadata.uid.clone().unwrap_or_default(),
+        controller: Some(true),
+        block_owner_deletion: Some(true),
+    }
+}
