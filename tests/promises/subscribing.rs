@@ -11,7 +11,7 @@ mod lives;
 mod moods;
 mod random_kills;
 mod secrets;
-mod spec;
+pub(in crate::promises) mod spec;
 mod templates;
 mod thousands;
 mod world;
