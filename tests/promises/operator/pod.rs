@@ -19,7 +19,6 @@ use crate::support::eventually;
 pub struct Pod {
     pub listen: SocketAddr,
     probes: SocketAddr,
-    admin: SocketAddr,
     folder: tempfile::TempDir,
     arguments: Vec<String>,
     child: Option<Child>,
@@ -113,7 +112,6 @@ impl Pod {
         Self {
             listen,
             probes,
-            admin,
             arguments: arguments.collect(),
             folder,
             child: None,
@@ -161,11 +159,6 @@ impl Pod {
     /// The URL of a path on the public listener.
     pub fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.listen)
-    }
-
-    /// The admin listener.
-    pub fn admin(&self) -> SocketAddr {
-        self.admin
     }
 }
 
