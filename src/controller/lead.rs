@@ -29,7 +29,7 @@ use super::statuses::{Written, due};
 use super::upstream_objects::{UpstreamObjects, present};
 use super::upstream_subscription::{Facts, Step, is_withdrawn, step};
 use super::watch::Fetcher;
-use super::world::{Change, Effect, Scope, World};
+use super::world::{Change, Effect, Scope, World, WrittenObject};
 use super::write::Writer;
 use crate::api::{AppEventType, Customer, ObjectReference};
 use crate::event::ObjectName;
@@ -230,6 +230,11 @@ impl Leader {
                 let known = self.world.upstream.iter();
                 self.upstream_now
                     .extend(known.map(|(name, _)| name.clone()));
+            }
+            Change::Written(written) if matches!(**written, WrittenObject::Upstream(_)) => {
+                // Looked at anew when the step is over, which is told apart.
+                self.world.apply(change);
+                return;
             }
             Change::Gateway(..) => self.parts.gateways.look_at_all(),
             _ => {}

@@ -7,7 +7,6 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use kube::api::{Api, DeleteParams, Patch, PatchParams, Preconditions};
 use kube::core::DeserializeGuard;
-use kube::runtime::watcher;
 use kube::{Client, ResourceExt};
 use serde_json::{Value, json};
 use tokio::sync::{Semaphore, mpsc};
@@ -15,7 +14,7 @@ use tokio::sync::{Semaphore, mpsc};
 use super::merge_patch::merge_patch;
 use super::records::BeforeRemoval;
 use super::upstream_subscription::{FINALIZER, Step};
-use super::world::Change;
+use super::world::{Change, WrittenObject};
 use super::write::FIELD_MANAGER;
 use crate::api::{UpstreamSubscription, UpstreamSubscriptionStatus};
 use crate::event::ObjectName;
@@ -145,9 +144,9 @@ impl Inner {
         };
         match done {
             Ok(Some(object)) => {
-                let event = watcher::Event::Apply(object);
+                let written = WrittenObject::Upstream(object);
                 // Nobody listens any more once the process stops.
-                let _ = self.changes.send(Change::Upstream(None, event)).await;
+                let _ = self.changes.send(Change::Written(Box::new(written))).await;
             }
             Ok(None) => {}
             // It is another one now, or has gone: the watch tells.
@@ -190,7 +189,8 @@ impl Inner {
                     .await?;
                 Ok(Some(patched))
             }
-            Step::Release => self.release(name, present).await.map(Some),
+            // What comes of it, the watch tells.
+            Step::Release => self.release(name, present).await.map(|_| None),
             Step::Delete => self.delete(name, present).await.map(|()| None),
         }
     }

@@ -46,10 +46,27 @@ pub enum Change {
     Secret(Scope, Event<PartialObjectMeta<core::Secret>>),
     /// A watch of ConfigMaps.
     ConfigMap(Scope, Event<PartialObjectMeta<core::ConfigMap>>),
+    /// The answer to a write of ours.
+    Written(Box<WrittenObject>),
     /// A Secret was read; `None`: it is not there.
     SecretRead(ObjectName, Option<Fetched<Sensitive>>),
     /// A ConfigMap was read; `None`: it is not there.
     ConfigMapRead(ObjectName, Option<Fetched<String>>),
+}
+
+/// An object as it is after a write of ours.
+#[derive(Debug)]
+pub enum WrittenObject {
+    /// An AppEventType.
+    EventType(DeserializeGuard<AppEventType>),
+    /// A Customer.
+    Customer(DeserializeGuard<Customer>),
+    /// An EventSubscription.
+    Subscription(DeserializeGuard<EventSubscription>),
+    /// An EventGateway.
+    Gateway(DeserializeGuard<EventGateway>),
+    /// An UpstreamSubscription.
+    Upstream(DeserializeGuard<UpstreamSubscription>),
 }
 
 /// What a Namespace looks like.
@@ -91,6 +108,15 @@ impl World {
             Change::Subscription(scope, event) => return self.subscriptions.apply(&scope, event),
             Change::Gateway(scope, event) => return self.gateways.apply(&scope, event),
             Change::Upstream(scope, event) => return self.upstream.apply(&scope, event),
+            Change::Written(written) => {
+                return match *written {
+                    WrittenObject::EventType(object) => self.event_types.written(object),
+                    WrittenObject::Customer(object) => self.customers.written(object),
+                    WrittenObject::Subscription(object) => self.subscriptions.written(object),
+                    WrittenObject::Gateway(object) => self.gateways.written(object),
+                    WrittenObject::Upstream(object) => self.upstream.written(object),
+                };
+            }
             Change::Namespace(scope, event) => self.apply_namespace(&scope, event),
             Change::Secret(scope, event) => self.secrets.apply(&scope, event),
             Change::ConfigMap(scope, event) => self.config_maps.apply(&scope, event),

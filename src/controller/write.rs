@@ -9,7 +9,6 @@ use k8s_openapi::api::core::v1::ObjectReference;
 use kube::api::{Api, Patch, PatchParams};
 use kube::core::{DeserializeGuard, NamespaceResourceScope};
 use kube::runtime::events::{Event, EventType, Recorder, Reporter};
-use kube::runtime::watcher;
 use kube::{Client, Resource};
 use serde::de::DeserializeOwned;
 use serde_json::json;
@@ -17,7 +16,7 @@ use tokio::sync::{Notify, Semaphore, mpsc};
 
 use super::status::News;
 use super::statuses::StatusWrite;
-use super::world::Change;
+use super::world::{Change, WrittenObject};
 use crate::api::{AppEventType, Customer, EventGateway, EventSubscription};
 use crate::compile::Kind;
 use crate::event::ObjectName;
@@ -137,7 +136,8 @@ impl Inner {
         let key = (write.kind, write.name.clone());
         let written = tokio::time::timeout(PATIENCE, self.patch(&write)).await;
         let failure = match written {
-            Ok(Ok(change)) => {
+            Ok(Ok(written)) => {
+                let change = Change::Written(Box::new(written));
                 // Nobody listens any more once the process stops.
                 let _ = self.changes.send(change).await;
                 None
@@ -162,24 +162,23 @@ impl Inner {
         self.woken.notify_one();
     }
 
-    async fn patch(&self, write: &StatusWrite) -> Result<Change, kube::Error> {
-        let scope = None;
+    async fn patch(&self, write: &StatusWrite) -> Result<WrittenObject, kube::Error> {
         match write.kind {
             Kind::AppEventType => {
                 let object = self.patch_one::<AppEventType>(write).await?;
-                Ok(Change::EventType(scope, watcher::Event::Apply(object)))
+                Ok(WrittenObject::EventType(object))
             }
             Kind::Customer => {
                 let object = self.patch_one::<Customer>(write).await?;
-                Ok(Change::Customer(scope, watcher::Event::Apply(object)))
+                Ok(WrittenObject::Customer(object))
             }
             Kind::EventSubscription => {
                 let object = self.patch_one::<EventSubscription>(write).await?;
-                Ok(Change::Subscription(scope, watcher::Event::Apply(object)))
+                Ok(WrittenObject::Subscription(object))
             }
             Kind::EventGateway => {
                 let object = self.patch_one::<EventGateway>(write).await?;
-                Ok(Change::Gateway(scope, watcher::Event::Apply(object)))
+                Ok(WrittenObject::Gateway(object))
             }
         }
     }

@@ -124,6 +124,17 @@ impl<K: Resource + Clone + Declares> Objects<K> {
         }
     }
 
+    /// Takes in the answer to a write of ours. It may come after the watch has told that the object
+    /// is gone: it brings nothing back.
+    pub fn written(&mut self, object: DeserializeGuard<K>) -> Effect {
+        let metadata = object.meta();
+        let known = self.known.get(&name_of(metadata));
+        match known.is_some_and(|known| known.metadata.uid == metadata.uid) {
+            true => self.put(object).1,
+            false => Effect::Nothing,
+        }
+    }
+
     fn put(&mut self, object: DeserializeGuard<K>) -> (ObjectName, Effect) {
         let (metadata, present) = parts(object);
         let name = name_of(&metadata);
@@ -334,6 +345,9 @@ mod tests {
         assert_eq!(names(&objects), ["a/x=new"]);
         let event = Event::Delete(object("a/x", "12", Some("new")));
         assert_eq!(objects.apply(&scope, event), Effect::Declared);
+        // The answer to a write, which comes late, brings nothing back.
+        let late = objects.written(object("a/x", "11", Some("new")));
+        assert_eq!(late, Effect::Nothing);
         assert!(names(&objects).is_empty());
     }
 }
