@@ -158,16 +158,16 @@ fn each_rule_refuses_what_it_is_there_for_and_nothing_else() {
         "what the variant looks like",
     );
     bad(
-        event_type(|spec| {
-            spec["variants"] = json!([{"when": "true", "schema": {}, "schemaFrom": {}}])
-        }),
+        event_type(
+            |spec| spec["variants"] = json!([{"when": "true", "schema": {}, "schemaFrom": {"configMapKeyRef": {"name": "a", "key": "b"}}}]),
+        ),
         "spec.variants[0]",
         "at most one of schema and schemaFrom",
     );
     bad(
-        event_type(|spec| {
-            spec["variants"] = json!([{"when": "true", "example": {}, "exampleFrom": {}}])
-        }),
+        event_type(
+            |spec| spec["variants"] = json!([{"when": "true", "example": {}, "exampleFrom": {"configMapKeyRef": {"name": "a", "key": "b"}}}]),
+        ),
         "spec.variants[0]",
         "at most one of example and exampleFrom",
     );
