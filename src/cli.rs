@@ -10,6 +10,7 @@ use clap::{Parser, Subcommand};
 
 mod admin;
 mod check;
+mod controller;
 mod crds;
 mod dead_letters;
 mod dev;
@@ -42,6 +43,7 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
+    Controller(controller::Arguments),
     Dev(dev::Arguments),
     Gateway(gateway::Arguments),
     Check(check::Arguments),
@@ -59,6 +61,7 @@ enum Command {
 /// Runs the command that the process arguments name.
 pub fn main() -> ExitCode {
     let result = match Arguments::parse().command {
+        Command::Controller(arguments) => controller::run(arguments),
         Command::Dev(arguments) => dev::run(arguments),
         Command::Gateway(arguments) => gateway::run(arguments),
         Command::Check(arguments) => check::run(&arguments),

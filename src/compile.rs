@@ -5,12 +5,16 @@
 //! [`Verdict`] on every object; it never stops at the first problem. Keeping the last good form of
 //! a broken object is the caller's: it hands in that form instead.
 
+mod claims;
 mod customer;
 mod event_type;
 mod gateway;
+mod home;
 mod keys;
+mod last_good;
 mod lookup;
 mod provisioning;
+mod several;
 mod subscription;
 mod upstream;
 mod verdict;
@@ -25,8 +29,13 @@ use crate::configuration::Configuration;
 use crate::event::ObjectName;
 use crate::provision::Desired;
 
+pub use last_good::{Judged, WithLastGood, with_last_good};
 pub use lookup::name_of;
+pub use several::{Installation, OfAllGateways, compile_all};
+pub use subscription::event_type_of;
 pub use verdict::{Detail, Kind, State, Verdict};
+
+pub(crate) use keys::key_sources;
 
 use lookup::Lookup;
 use upstream::Upstream;
@@ -35,8 +44,12 @@ use upstream::Upstream;
 pub struct Environment<'a> {
     /// The base of every webhook URI, without a slash at its end.
     pub public_url: &'a str,
+    /// The gateway that is compiled for.
+    pub gateway: ObjectName,
     /// The installation's default gateway: used by types without a `gatewayRef`.
     pub default_gateway: ObjectName,
+    /// What becomes of objects that belong to another gateway.
+    pub others: Others,
     /// Whether every sink may be at a private address, as on a developer's machine; if not, only
     /// Services may.
     pub private_sinks: bool,
@@ -44,10 +57,34 @@ pub struct Environment<'a> {
     pub unusable_paths: &'a [(ObjectName, String)],
     /// The token of a type's unguessable webhook URI.
     pub webhook_token: &'a dyn Fn(&ObjectName) -> String,
-    /// The base URL of a Service's port, such as `http://orders.shop.svc:80`; or why there is none.
-    pub service_url: &'a dyn Fn(&ObjectName, u16) -> Result<String, String>,
+    /// The base URL of a Service's port, such as `http://orders.shop.svc:80`, by HTTPS if the last
+    /// argument says so; or why there is none.
+    pub service_url: &'a dyn Fn(&ObjectName, u16, bool) -> Result<String, String>,
     /// When an object came to be, and what tells it from another of the same name.
     pub identity: &'a dyn Fn(Kind, &ObjectName) -> Identity,
+}
+
+/// What becomes of objects that belong to another gateway than the one that is compiled for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Others {
+    /// There is only this gateway, as in `dev` and `check`: they are told so, and whoever names no
+    /// gateway belongs here also where nobody declared one.
+    Told,
+    /// There are several, each compiled for by itself: this compilation does not speak of them.
+    LeftOut {
+        /// Whether it speaks of what belongs to no gateway at all. Exactly one of them must.
+        speaks_of_homeless: bool,
+    },
+}
+
+/// The base URL of a Service's port inside a cluster.
+///
+/// # Errors
+/// None: whether there is such a Service shows when it is called.
+pub fn in_cluster_url(service: &ObjectName, port: u16, by_https: bool) -> Result<String, String> {
+    let scheme = if by_https { "https" } else { "http" };
+    let ObjectName { namespace, name } = service;
+    Ok(format!("{scheme}://{name}.{namespace}.svc:{port}"))
 }
 
 /// What tells an object from an earlier or later one of the same name.
@@ -73,7 +110,7 @@ pub struct Compiled {
     pub held: BTreeSet<ObjectName>,
 }
 
-/// Compiles everything that the gateway `environment.default_gateway` serves.
+/// Compiles everything that the gateway `environment.gateway` serves.
 pub fn compile(resources: &Resources, environment: &Environment<'_>) -> Compiled {
     let lookup = Lookup::new(resources, environment);
     let mut verdicts = Vec::new();

@@ -21,6 +21,7 @@ mod promises {
     mod full_log;
     mod kills;
     mod no_secrets;
+    mod operator;
     mod rendered_requests;
     mod sick_sinks;
     mod signatures;

@@ -3,6 +3,7 @@
 
 #![allow(dead_code, reason = "not every promise needs every helper")]
 
+pub mod api_server;
 pub mod app;
 pub mod command;
 pub mod controller;

@@ -20,6 +20,12 @@ pub const SUBSCRIBED: &str = "Subscribed";
 pub mod reason {
     /// The object is valid and live in the gateway.
     pub const PROGRAMMED: &str = "Programmed";
+    /// The object is valid and on its way to the gateway.
+    pub const PROGRAMMING: &str = "Programming";
+    /// The object is valid, and no pod of its gateway is connected that could take it.
+    pub const GATEWAY_NOT_CONNECTED: &str = "GatewayNotConnected";
+    /// A pod of the gateway could not take it: it is of another version, or has reached a limit.
+    pub const REFUSED_BY_GATEWAY: &str = "RefusedByGateway";
     /// Something in the object is wrong; the message says where.
     pub const INVALID: &str = "Invalid";
     /// The AppEventType that a subscription names does not exist.
@@ -93,6 +99,8 @@ pub mod reason {
     pub const APP_UNREACHABLE: &str = "AppUnreachable";
     /// A request could not be made or sent.
     pub const REQUEST_NOT_SENT: &str = "RequestNotSent";
+    /// Something may be left at an app that we cannot remove; the gateway's status lists it.
+    pub const ORPHANED: &str = "Orphaned";
     /// The app made the registration, but it did not come to work.
     pub const NOT_WORKING: &str = "NotWorking";
 }

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
 use tidegate::api::{ObjectReference, Resources, Severity};
-use tidegate::compile::{Compiled, Environment, Identity, compile};
+use tidegate::compile::{Compiled, Environment, Identity, Others, compile, in_cluster_url};
 use tidegate::event::ObjectName;
 use tidegate::manifest::{self, Manifests, PlacedProblem, Source};
 
@@ -116,16 +116,13 @@ pub(super) fn compile_offline(resources: &Resources) -> Compiled {
             public_url: gateway.map_or("https://gateway.example", |gateway| {
                 &gateway.spec.public_url
             }),
+            gateway: default_gateway.clone(),
             default_gateway,
+            others: Others::Told,
             private_sinks: false,
             unusable_paths: &[],
             webhook_token: &|name| format!("token-of-{}-{}", name.namespace, name.name),
-            service_url: &|service, port| {
-                Ok(format!(
-                    "http://{}.{}.svc:{port}",
-                    service.name, service.namespace
-                ))
-            },
+            service_url: &in_cluster_url,
             // Nothing offline tells which of two objects is the older.
             identity: &|_, name| Identity {
                 uid: name.to_string(),

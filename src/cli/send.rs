@@ -10,7 +10,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 use tidegate::api::AppEventType;
-use tidegate::compile::{Detail, Environment, Identity, Kind, compile, name_of};
+use tidegate::compile::{Detail, Environment, Identity, Kind, Others, compile, name_of};
 use tidegate::configuration::EventTypeEntry;
 use tidegate::event::ObjectName;
 use tidegate::manifest::{self, Manifests, Source};
@@ -124,12 +124,14 @@ fn find(
         &manifests.resources,
         &Environment {
             public_url: "",
+            gateway: default_gateway.clone(),
             default_gateway,
+            others: Others::Told,
             private_sinks: true,
             unusable_paths: &[],
             // The token is secret to the gateway; its owner gives the whole URI.
             webhook_token: &|name| name.to_string(),
-            service_url: &|_, _| Ok("http://service.invalid".to_owned()),
+            service_url: &|_, _, _| Ok("http://service.invalid".to_owned()),
             identity: &|_, name| Identity {
                 uid: name.to_string(),
                 since: Timestamp::UNIX_EPOCH,

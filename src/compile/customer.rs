@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::event_type::EventTypes;
 use super::lookup::{Lookup, name_of};
-use super::{Detail, Kind, Verdict};
+use super::{Detail, Kind, Others, Verdict};
 use crate::api::condition::reason;
 use crate::api::{Customer, Problem};
 use crate::configuration::CustomerEntry;
@@ -18,6 +18,8 @@ pub(super) struct Customers<'a> {
     pub entries: Vec<Arc<CustomerEntry>>,
     /// By object: the customer and, for selectors, its labels.
     by_name: HashMap<ObjectName, (CustomerKey, &'a Customer)>,
+    /// The position of its entry.
+    by_key: HashMap<CustomerKey, usize>,
 }
 
 impl<'a> Customers<'a> {
@@ -30,6 +32,11 @@ impl<'a> Customers<'a> {
     /// an older one.
     pub fn key(&self, name: &ObjectName) -> Option<&CustomerKey> {
         self.by_name.get(name).map(|(key, _)| key)
+    }
+
+    /// The entry of a customer.
+    pub fn entry(&self, key: &CustomerKey) -> Option<&Arc<CustomerEntry>> {
+        self.by_key.get(key).and_then(|at| self.entries.get(*at))
     }
 
     /// The customers of a namespace with their labels.
@@ -54,6 +61,14 @@ pub(super) fn compile<'a>(
         .iter()
         .filter_map(|entry| entry.global_webhook.as_ref()?.customer_field.as_deref())
         .collect();
+    // A gateway knows only customers whose events it may see.
+    let admitted = |namespace: &String| {
+        lookup.environment.others == Others::Told
+            || types
+                .entries
+                .iter()
+                .any(|entry| entry.customer_namespaces.contains(namespace))
+    };
     // The older of two customers with the same id has it.
     let mut by_age: Vec<_> = lookup
         .resources
@@ -69,6 +84,7 @@ pub(super) fn compile<'a>(
     let mut customers = Customers {
         entries: Vec::new(),
         by_name: HashMap::new(),
+        by_key: HashMap::new(),
     };
     let mut ids: HashMap<CustomerKey, ObjectName> = HashMap::new();
     let mut found = Vec::new();
@@ -118,7 +134,11 @@ pub(super) fn compile<'a>(
                 since,
                 fields,
             };
-            customers.entries.push(Arc::new(entry));
+            if admitted(&name.namespace) {
+                let position = customers.entries.len();
+                customers.by_key.insert(key.clone(), position);
+                customers.entries.push(Arc::new(entry));
+            }
             customers.by_name.insert(name.clone(), (key, customer));
         }
         found.push(Verdict::new(

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
+use super::home::Home;
 use super::keys::key_sources;
 use super::lookup::{Lookup, Waiting, name_of};
 use super::provisioning::{ALLOW_RE_REGISTRATION, Provisioning};
@@ -52,6 +53,9 @@ pub(super) fn compile(lookup: &Lookup<'_>, verdicts: &mut Vec<Verdict>) -> Event
     let mut found = Vec::new();
     for kind in by_age {
         let name = name_of(kind);
+        if !lookup.speaks_of_type(&name) {
+            continue;
+        }
         let mut draft = Draft::new(lookup, &name);
         let entry = draft.entry(&kind.spec);
         let route = draft.route(&kind.spec, &mut paths);
@@ -170,7 +174,7 @@ impl<'a> Draft<'a> {
 
     /// The entry; `None` where something it cannot do without is missing or wrong.
     fn entry(&mut self, spec: &AppEventTypeSpec) -> Option<EventTypeEntry> {
-        let served = self.served(spec);
+        let served = self.served();
         let own = self.shape(&Shape {
             path: FieldPath::from("spec"),
             schema: spec.schema.as_ref(),
@@ -226,44 +230,19 @@ impl<'a> Draft<'a> {
     }
 
     /// Whether the gateway that this compilation is for serves the type.
-    fn served(&mut self, spec: &AppEventTypeSpec) -> bool {
-        let Some(reference) = &spec.gateway_ref else {
-            return true;
-        };
-        let namespace = reference.namespace.as_ref().unwrap_or(&self.name.namespace);
-        let wanted = ObjectName::new(namespace, &reference.name);
-        let gateways = &self.lookup.resources.gateways;
-        let Some(gateway) = gateways.iter().find(|gateway| name_of(*gateway) == wanted) else {
-            let message = match self.lookup.is_invalid(Kind::EventGateway, &wanted) {
-                true => format!("EventGateway {wanted} cannot be used yet; see there"),
-                false => format!("EventGateway {wanted} does not exist"),
-            };
-            self.wait("spec.gatewayRef", (reason::GATEWAY_NOT_FOUND, message));
-            return false;
-        };
-        let selector = gateway
-            .spec
-            .allowed_namespaces
-            .as_ref()
-            .and_then(|allowed| allowed.selector.as_ref());
-        let from = gateway.spec.namespaces_from();
-        if !self
-            .lookup
-            .admits(&wanted.namespace, from, selector, &self.name.namespace)
-        {
-            let message = format!(
-                "EventGateway {wanted} does not admit namespace {} (its allowedNamespaces)",
-                self.name.namespace
-            );
-            self.wait("spec.gatewayRef", (reason::NOT_ALLOWED, message));
-            return false;
+    fn served(&mut self) -> bool {
+        match self.lookup.home(self.name) {
+            Home::Here => true,
+            Home::Elsewhere(gateway) => {
+                let message = format!("EventGateway {gateway} is not the one that runs here");
+                self.wait("spec.gatewayRef", (reason::GATEWAY_NOT_FOUND, message));
+                false
+            }
+            Home::Refused { why, .. } | Home::Missing(why) => {
+                self.wait("spec.gatewayRef", why);
+                false
+            }
         }
-        if wanted != self.lookup.environment.default_gateway {
-            let message = format!("EventGateway {wanted} is not the one that runs here");
-            self.wait("spec.gatewayRef", (reason::GATEWAY_NOT_FOUND, message));
-            return false;
-        }
-        true
     }
 
     /// The schema text of a shape: written, from a ConfigMap, or generated from the example.

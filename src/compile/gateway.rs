@@ -1,16 +1,20 @@
 //! EventGateway → its entry.
 
 use super::lookup::{Lookup, name_of};
-use super::{Detail, Kind, Verdict};
+use super::{Detail, Kind, Others, Verdict};
 use crate::api::{EventGateway, EventGatewaySpec, FieldPath, Problem};
 use crate::configuration::GatewayEntry;
 use crate::event::ObjectName;
 
-/// The entry of the default gateway, and a verdict on every gateway.
+/// The entry of the gateway that is compiled for, and a verdict on every gateway it speaks of.
 pub(super) fn compile(lookup: &Lookup<'_>, verdicts: &mut Vec<Verdict>) -> GatewayEntry {
     let mut entry = None;
     for gateway in &lookup.resources.gateways {
         let name = name_of(gateway);
+        let is_meant = name == lookup.environment.gateway;
+        if !is_meant && lookup.environment.others != Others::Told {
+            continue;
+        }
         let mut problems = Vec::new();
         if let Some(problem) = EventGateway::name_problem(&name.name) {
             problems.push(Problem::error(
@@ -20,7 +24,7 @@ pub(super) fn compile(lookup: &Lookup<'_>, verdicts: &mut Vec<Verdict>) -> Gatew
             ));
         }
         let compiled = one(lookup, &name, &gateway.spec, &mut problems);
-        if name == lookup.environment.default_gateway {
+        if is_meant {
             entry = Some(compiled);
         }
         verdicts.push(Verdict::new(
@@ -34,12 +38,7 @@ pub(super) fn compile(lookup: &Lookup<'_>, verdicts: &mut Vec<Verdict>) -> Gatew
     // Without an EventGateway, as on a developer's machine, the defaults serve.
     entry.unwrap_or_else(|| {
         let spec = EventGatewaySpec::new(lookup.environment.public_url.to_owned());
-        one(
-            lookup,
-            &lookup.environment.default_gateway,
-            &spec,
-            &mut Vec::new(),
-        )
+        one(lookup, &lookup.environment.gateway, &spec, &mut Vec::new())
     })
 }
 

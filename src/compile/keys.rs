@@ -3,7 +3,7 @@
 use crate::api::{AuthenticationEntry, FieldPath, KeySource, Webhook};
 
 /// Every key source of a webhook with its field path.
-pub(super) fn key_sources(webhook: &Webhook) -> Vec<(FieldPath, &KeySource)> {
+pub(crate) fn key_sources(webhook: &Webhook) -> Vec<(FieldPath, &KeySource)> {
     let mut sources = Vec::new();
     let path = FieldPath::from("spec.webhook");
     entries(

@@ -6,7 +6,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use kube::Resource;
 use serde_json::Value;
 
-use super::{Environment, Identity, Kind};
+use super::home::Home;
+use super::{Environment, Identity, Kind, Others};
 use crate::api::condition::reason;
 use crate::api::{
     AppEventType, FieldsSource, KeyReference, NamespacesFrom, ObjectReference, Resources,
@@ -23,6 +24,7 @@ pub(super) struct Lookup<'a> {
     config_maps: HashMap<ObjectName, &'a BTreeMap<String, String>>,
     labels: HashMap<&'a str, &'a BTreeMap<String, String>>,
     event_types: HashMap<ObjectName, &'a AppEventType>,
+    homes: HashMap<ObjectName, Home>,
     /// Every namespace that some object is in.
     pub namespaces: BTreeSet<&'a str>,
 }
@@ -44,7 +46,7 @@ impl<'a> Lookup<'a> {
         let named = |namespace: &str, name: &str| ObjectName::new(namespace, name);
         let secrets = resources.secrets.iter();
         let config_maps = resources.config_maps.iter();
-        Self {
+        let mut lookup = Self {
             resources,
             environment,
             secrets: secrets
@@ -63,7 +65,34 @@ impl<'a> Lookup<'a> {
                 .iter()
                 .map(|kind| (name_of(kind), kind))
                 .collect(),
+            homes: HashMap::new(),
             namespaces: namespaces(resources),
+        };
+        let types = resources.event_types.iter();
+        lookup.homes = types
+            .map(|kind| (name_of(kind), Home::of(&lookup, kind)))
+            .collect();
+        lookup
+    }
+
+    /// Which gateway a type belongs to.
+    pub fn home(&self, event_type: &ObjectName) -> Home {
+        self.homes.get(event_type).cloned().unwrap_or(Home::Here)
+    }
+
+    /// Whether this compilation speaks of a type, if there is such a one.
+    pub fn speaks_of_type(&self, event_type: &ObjectName) -> bool {
+        match self.homes.get(event_type) {
+            Some(home) => home.is_spoken_of(self.environment),
+            None => self.speaks_of_homeless(),
+        }
+    }
+
+    /// Whether this compilation speaks of what belongs to no gateway.
+    pub fn speaks_of_homeless(&self) -> bool {
+        match self.environment.others {
+            Others::Told => true,
+            Others::LeftOut { speaks_of_homeless } => speaks_of_homeless,
         }
     }
 

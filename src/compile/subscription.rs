@@ -3,10 +3,11 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use super::claims::Claims;
 use super::customer::Customers as KnownCustomers;
 use super::event_type::EventTypes;
 use super::lookup::{Lookup, Waiting, name_of, selects};
-use super::{Detail, Kind, Verdict};
+use super::{Detail, Kind, Others, Verdict};
 use crate::api::condition::reason;
 use crate::api::{self, EventSubscriptionSpec, FieldPath, ObjectReference, Problem};
 use crate::configuration::{
@@ -25,8 +26,13 @@ pub(super) fn compile(
 ) -> Vec<Arc<SubscriptionEntry>> {
     let mut entries = Vec::new();
     let mut found = Vec::new();
+    let claims = Claims::new(types, customers);
     for subscription in &lookup.resources.subscriptions {
         let name = name_of(subscription);
+        let place = Place::of(lookup, subscription);
+        if place == Place::Elsewhere {
+            continue;
+        }
         let mut draft = Draft {
             lookup,
             object: Kind::EventSubscription.reference(&name),
@@ -37,6 +43,9 @@ pub(super) fn compile(
             held: None,
         };
         let entry = draft.entry(&subscription.spec, types, customers);
+        if let Some(entry) = &entry {
+            draft.claims(entry, types, customers, &claims);
+        }
         let Draft {
             problems,
             waiting,
@@ -51,7 +60,13 @@ pub(super) fn compile(
         if let Some(entry) = entry
             && errors == missing
         {
-            entries.push(Arc::new(entry));
+            entries.push(Arc::new(match place {
+                Place::Nowhere => without_credentials(entry),
+                Place::Here | Place::Elsewhere => entry,
+            }));
+        }
+        if place == Place::Nowhere && !lookup.speaks_of_homeless() {
+            continue;
         }
         let detail = Detail::Subscription {
             customers: selected,
@@ -67,6 +82,54 @@ pub(super) fn compile(
     found.sort_by(|one, other| one.name.cmp(&other.name));
     verdicts.extend(found);
     entries
+}
+
+/// Where a subscription's events are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    /// At the gateway that is compiled for.
+    Here,
+    /// At another one.
+    Elsewhere,
+    /// Nobody knows: its type is not there, or cannot be read.
+    Nowhere,
+}
+
+impl Place {
+    fn of(lookup: &Lookup<'_>, subscription: &api::EventSubscription) -> Self {
+        let event_type = event_type_of(subscription);
+        if lookup.event_type(&event_type).is_some() {
+            match lookup.speaks_of_type(&event_type) {
+                true => Self::Here,
+                false => Self::Elsewhere,
+            }
+        } else if lookup.environment.others == Others::Told {
+            Self::Here
+        } else {
+            Self::Nowhere
+        }
+    }
+}
+
+/// The type that a subscription names.
+#[must_use]
+pub fn event_type_of(subscription: &api::EventSubscription) -> ObjectName {
+    let reference = &subscription.spec.event_type_ref;
+    let own = subscription.metadata.namespace.as_ref();
+    let namespace = reference.namespace.as_ref().or(own);
+    ObjectName::new(namespace.cloned().unwrap_or_default(), &reference.name)
+}
+
+/// What a gateway may know of a subscription that perhaps is not its own. Without an entry the
+/// events that it keeps for it would go; sending it cannot, so it needs nothing to send with.
+fn without_credentials(mut entry: SubscriptionEntry) -> SubscriptionEntry {
+    entry.sink.headers.clear();
+    entry.sink.signing = None;
+    entry.sink.tls = Tls::default();
+    entry
+        .held
+        .get_or_insert_with(|| format!("AppEventType {} cannot be used yet", entry.event_type));
+    entry
 }
 
 /// One subscription on its way to an entry, with what was found so far.
@@ -136,6 +199,27 @@ impl Draft<'_> {
             held: self.held.take(),
         };
         Some(entry)
+    }
+
+    /// What customers claim at a global webhook, and others have.
+    fn claims(
+        &mut self,
+        entry: &SubscriptionEntry,
+        types: &EventTypes,
+        customers: &KnownCustomers<'_>,
+        claims: &Claims<'_>,
+    ) {
+        let Customers::Only(selected) = &entry.customers else {
+            return;
+        };
+        let Some(event_type) = types.entry(&entry.event_type) else {
+            return;
+        };
+        let mut all = selected.iter();
+        if let Some(message) = all.find_map(|key| claims.taken(event_type, customers, key)) {
+            let path = FieldPath::from("spec.customerRef");
+            self.wait(path, (reason::CUSTOMER_TAKEN, message));
+        }
     }
 
     /// The type's name, and whether events of it may be kept for this subscription from now on.
@@ -278,17 +362,19 @@ impl Draft<'_> {
             }
             (None, Some(service)) => {
                 let name = ObjectName::new(&self.name.namespace, &service.name);
-                let base = match (self.lookup.environment.service_url)(&name, service.port) {
-                    Ok(base) => base,
-                    Err(message) => {
-                        self.hold(path.field("service"), (reason::SERVICE_NOT_FOUND, message));
-                        // Never called: the subscription is held.
-                        format!(
-                            "http://{}.{}.svc:{}",
-                            name.name, name.namespace, service.port
-                        )
-                    }
-                };
+                let by_https = spec.tls.is_some();
+                let base =
+                    match (self.lookup.environment.service_url)(&name, service.port, by_https) {
+                        Ok(base) => base,
+                        Err(message) => {
+                            self.hold(path.field("service"), (reason::SERVICE_NOT_FOUND, message));
+                            // Never called: the subscription is held.
+                            format!(
+                                "http://{}.{}.svc:{}",
+                                name.name, name.namespace, service.port
+                            )
+                        }
+                    };
                 (
                     format!("{}{}", base.trim_end_matches('/'), service.path()),
                     true,

@@ -11,6 +11,7 @@ use super::customer::Customers;
 use super::event_type::EventTypes;
 use super::lookup::{Lookup, Waiting, name_of, selects};
 use super::provisioning::{Declared, Provisioning};
+use super::subscription::event_type_of;
 use super::{Kind, State, Verdict};
 use crate::api::condition::reason;
 use crate::api::{Customer, EventSubscription, Problem};
@@ -45,7 +46,7 @@ pub(super) fn compile(
         collector.registration(provisioning, &mut verdicts);
     }
     for invalid in &lookup.resources.invalid {
-        if invalid.kind == Kind::AppEventType.as_str() {
+        if invalid.kind == Kind::AppEventType.as_str() && lookup.speaks_of_homeless() {
             let name = ObjectName::new(&invalid.namespace, &invalid.name);
             collector
                 .upstream
@@ -104,9 +105,10 @@ impl<'a> Collector<'a> {
         if spec.customer_ref.is_none() && spec.customer_selector.is_none() {
             return;
         }
-        let reference = &spec.event_type_ref;
-        let namespace = reference.namespace.as_ref().unwrap_or(&name.namespace);
-        let event_type = ObjectName::new(namespace, &reference.name);
+        let event_type = event_type_of(subscription);
+        if !self.lookup.speaks_of_type(&event_type) {
+            return;
+        }
         let (known, unknown) = self.selected(&name.namespace, subscription);
         let hold = |customers: &mut dyn Iterator<Item = &ObjectName>, held: &mut BTreeSet<_>| {
             held.extend(customers.map(|one| subscription_name(&event_type, Some(one))));
@@ -124,7 +126,7 @@ impl<'a> Collector<'a> {
         if object.spec.subscription.is_none()
             || !self
                 .lookup
-                .admits(namespace, from, selector, &name.namespace)
+                .admits(&event_type.namespace, from, selector, &name.namespace)
         {
             return;
         }

@@ -99,6 +99,29 @@ pub async fn reconcile(
     }
 }
 
+/// The status that `gateway` has now, and the generation of its StatefulSet: nothing is written.
+///
+/// # Errors
+/// When what is there cannot be read.
+pub async fn look(
+    client: &Client,
+    gateway: &EventGateway,
+    settings: &Settings,
+    mut known: Known,
+    now: Timestamp,
+) -> Result<(EventGatewayStatus, Option<i64>), ApplyError> {
+    known.invalid = known.invalid.or_else(|| validate(gateway));
+    let observed = apply::observe(client, gateway).await?;
+    let there = observed.stateful_set.as_ref();
+    // The key is made by `reconcile` alone; that a plan would have another is nothing to tell.
+    let deviations = match plan::plan(gateway, settings, &observed, &[0; 32]) {
+        Ok(plan) if known.invalid.is_none() => plan.deviations,
+        _ => Vec::new(),
+    };
+    let status = status::status(gateway, &known, there, &deviations, None, now);
+    Ok((status, there.and_then(|it| it.metadata.generation)))
+}
+
 /// The whole chain in one sentence: conditions are all that many people ever see of an error.
 fn failure(error: &ApplyError) -> status::Failure {
     let mut message = error.to_string();

@@ -8,7 +8,9 @@ use jiff::Timestamp;
 use super::memory::{Changes, Memory, Reading};
 use super::object::Object;
 use crate::api::{ObjectReference, Resources};
-use crate::compile::{Compiled, Environment, Identity, Kind, State, Verdict, compile, name_of};
+use crate::compile::{
+    Compiled, Environment, Identity, Kind, Others, WithLastGood, compile, name_of, with_last_good,
+};
 use crate::event::ObjectName;
 
 /// What never changes while `dev` runs, and functions that compilation needs.
@@ -24,13 +26,7 @@ pub struct Settings {
 }
 
 /// What is served now, and what there is to say about it.
-#[derive(Debug)]
-pub struct Outcome {
-    /// The configuration to apply, and a verdict on each object as it stands in the manifests.
-    pub compiled: Compiled,
-    /// Objects that are served in their last good form because the present one is broken.
-    pub served_as_before: BTreeSet<ObjectReference>,
-}
+pub type Outcome = WithLastGood<Compiled>;
 
 /// Everything that `dev` knows of the manifests.
 pub struct Session {
@@ -94,27 +90,20 @@ impl Session {
 
     /// Compiles what is remembered now.
     pub fn compile(&mut self) -> Outcome {
-        let mut served_as_before = BTreeSet::new();
-        let mut compiled = self.compile_with(&served_as_before);
-        for verdict in &compiled.verdicts {
-            let key = verdict.kind.reference(&verdict.name);
-            if verdict.state != State::Invalid {
-                self.memory.judged_good(&key);
-            } else if self.memory.get(&key).is_some_and(|known| {
-                // Where it is the present form, too, what it refers to has gone.
-                (known.last_good.as_ref()).is_some_and(|good| *good != known.object)
-            }) {
-                served_as_before.insert(key);
-            }
+        let outcome = with_last_good(
+            |as_before| self.compile_with(as_before),
+            |key| {
+                let known = self.memory.get(key);
+                known.is_some_and(|known| {
+                    let good = known.last_good.as_ref();
+                    good.is_some_and(|good| *good != known.object)
+                })
+            },
+        );
+        for key in &outcome.good {
+            self.memory.judged_good(key);
         }
-        if !served_as_before.is_empty() {
-            let again = self.compile_with(&served_as_before);
-            compiled = merge(compiled, again, &served_as_before);
-        }
-        Outcome {
-            compiled,
-            served_as_before,
-        }
+        outcome
     }
 
     fn compile_with(&self, as_before: &BTreeSet<ObjectReference>) -> Compiled {
@@ -132,7 +121,7 @@ impl Session {
                 since: Timestamp::UNIX_EPOCH,
             },
         };
-        let service_url = |service: &ObjectName, _port: u16| {
+        let service_url = |service: &ObjectName, _port: u16, _by_https: bool| {
             let by_name = self.settings.services.get(&service.to_string());
             by_name
                 .or_else(|| self.settings.services.get(&service.name))
@@ -148,7 +137,9 @@ impl Session {
             &resources,
             &Environment {
                 public_url: &public_url,
+                gateway: default_gateway.clone(),
                 default_gateway,
+                others: Others::Told,
                 private_sinks: true,
                 unusable_paths: &self.unusable_paths,
                 webhook_token: &*self.settings.webhook_token,
@@ -184,36 +175,6 @@ impl Session {
             .filter(|key| self.memory.get(key).is_none());
         resources.invalid.extend(never_good.cloned());
         resources
-    }
-}
-
-/// The verdicts on the present forms, the configuration with the former ones.
-fn merge(present: Compiled, served: Compiled, as_before: &BTreeSet<ObjectReference>) -> Compiled {
-    let present: BTreeMap<ObjectReference, Verdict> = present
-        .verdicts
-        .into_iter()
-        .map(|verdict| (verdict.kind.reference(&verdict.name), verdict))
-        .collect();
-    let verdicts = served
-        .verdicts
-        .into_iter()
-        .map(|verdict| {
-            let key = verdict.kind.reference(&verdict.name);
-            match present.get(&key) {
-                // What it is served at is the former form's, what is wrong the present one's.
-                Some(broken) if as_before.contains(&key) => Verdict {
-                    detail: verdict.detail,
-                    ..broken.clone()
-                },
-                _ => verdict,
-            }
-        })
-        .collect();
-    Compiled {
-        configuration: served.configuration,
-        verdicts,
-        upstream: served.upstream,
-        held: served.held,
     }
 }
 

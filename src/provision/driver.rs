@@ -180,6 +180,8 @@ impl Driver {
                     Loaded::Record(record) => {
                         let key = Key {
                             record: Some(Arc::new(*record)),
+                            // Perhaps, before a restart: that it is gone must be told all the same.
+                            shown: Some(0),
                             ..Key::default()
                         };
                         if let Some(record) = &key.record {
@@ -209,6 +211,12 @@ impl Driver {
     #[must_use]
     pub fn views(&self, after: Option<&ObjectName>, most: usize) -> Vec<View> {
         self.0.views(after, most)
+    }
+
+    /// One subscription as people see it; `None` where nothing is wanted of it and nothing left.
+    #[must_use]
+    pub fn view(&self, name: &ObjectName) -> Option<View> {
+        self.0.view(name)
     }
 
     /// Whether nothing is under way or due: all wait for a time or for a change.

@@ -266,7 +266,8 @@ fn wrong_values_are_refused() {
     check("replicas: 0", "minimum");
     check("image: {pullPolicy: Sometimes}", "pullPolicy");
     check("watchNamespaces: [Crm]", "watchNamespaces");
-    check("allowList: [{ports: [443]}]", "host");
+    check("allowList: [{ports: [443], namespaces: [crm]}]", "host");
+    check("allowList: [{host: crm.example}]", "ports");
     check("defaultGateway: {create: true}", "publicUrl");
 }
 

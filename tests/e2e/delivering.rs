@@ -58,7 +58,8 @@ fn an_event_of_a_global_webhook_is_delivered() {
 }
 
 /// What the chart is told so that an app may be called that is in the cluster.
-const ALLOW: &str = "allowList: [{host: crm.e2e-registered.svc.cluster.local, ports: [9091]}]";
+const ALLOW: &str =
+    "allowList: [{host: crm.e2e-registered.svc.cluster.local, ports: [9091], namespaces: [\"*\"]}]";
 
 #[test]
 fn an_app_is_made_to_send_the_events_of_a_customer() {

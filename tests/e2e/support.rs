@@ -13,7 +13,7 @@ use serde_json::Value;
 use command::{helm, json, kubectl, kubectl_with_input};
 
 /// How long anything may take that has to happen: machines that run this are slow and busy.
-pub const PATIENCE: Duration = Duration::from_secs(180);
+pub const PATIENCE: Duration = Duration::from_secs(300);
 
 /// The image under test.
 pub fn image() -> String {

@@ -4,7 +4,7 @@ use super::support::command::{helm, json, kubectl, try_kubectl};
 use super::support::load::pod;
 use super::support::{Installation, wait_for};
 
-const ALLOW: &str = "allowList: [{host: crm.e2e-uninstalled.svc.cluster.local, ports: [9091]}]";
+const ALLOW: &str = "allowList: [{host: crm.e2e-uninstalled.svc.cluster.local, ports: [9091], namespaces: [\"*\"]}]";
 
 #[test]
 fn nothing_is_stuck_after_uninstalling_with_a_subscription_at_an_app() {

@@ -12,7 +12,7 @@ mod moods;
 mod random_kills;
 mod record_file;
 mod secrets;
-mod spec;
+pub(in crate::promises) mod spec;
 mod stores;
 mod templates;
 // It counts with what the kernel of Linux has for that.

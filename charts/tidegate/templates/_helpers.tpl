@@ -76,7 +76,7 @@ capabilities: {drop: [ALL]}
 # The pods of gateways.
 - apiGroups: [apps]
   resources: [statefulsets]
-  verbs: [get, list, watch, create, patch]
+  verbs: [get, create, patch]
 - apiGroups: [""]
   resources: [services, serviceaccounts]
   verbs: [create, patch]

@@ -66,14 +66,43 @@ fn broken((kind, spec): (&str, Value)) -> Vec<String> {
         .collect()
 }
 
+/// Every case, so that the same can be tried at a real API server.
+const CASES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/rules.json");
+
+thread_local! {
+    static SEEN: std::cell::RefCell<Vec<Value>> = const { std::cell::RefCell::new(Vec::new()) };
+}
+
+fn see((kind, spec): &(&str, Value), message: Option<&str>) {
+    let case = json!({"kind": kind, "spec": spec, "message": message});
+    SEEN.with_borrow_mut(|seen| seen.push(case));
+}
+
+/// The file with all cases is what the cases are.
+fn cases_are_written() {
+    let seen = SEEN.with_borrow(|seen| {
+        let lines: Vec<String> = seen.iter().map(Value::to_string).collect();
+        format!("[\n{}\n]\n", lines.join(",\n"))
+    });
+    if std::env::var_os("UPDATE_TEST_DATA").is_some() {
+        std::fs::write(CASES, &seen).unwrap();
+    }
+    let written = std::fs::read_to_string(CASES).unwrap_or_default();
+    assert!(
+        written == seen,
+        "tests/data/rules.json is not what the cases here are; run this test with UPDATE_TEST_DATA=1"
+    );
+}
+
 fn good(object: (&str, Value)) {
+    see(&object, None);
     let shown = object.1.to_string();
     assert_eq!(broken(object), Vec::<String>::new(), "{shown}");
 }
 
 fn bad(object: (&str, Value), path: &str, words: &str) -> String {
     let shown = object.1.to_string();
-    let broken = broken(object);
+    let broken = broken(object.clone());
     let [message] = broken.as_slice() else {
         panic!("{shown} should break one rule, but breaks {broken:#?}");
     };
@@ -82,7 +111,9 @@ fn bad(object: (&str, Value), path: &str, words: &str) -> String {
         "{shown} should say {words:?} at {path}, but says {message}"
     );
     assert!(!message.contains("failed to check"), "{message}");
-    message.split_once(": ").unwrap().1.to_owned()
+    let message = message.split_once(": ").unwrap().1.to_owned();
+    see(&object, Some(&message));
+    message
 }
 
 #[test]
@@ -127,16 +158,16 @@ fn each_rule_refuses_what_it_is_there_for_and_nothing_else() {
         "what the variant looks like",
     );
     bad(
-        event_type(|spec| {
-            spec["variants"] = json!([{"when": "true", "schema": {}, "schemaFrom": {}}])
-        }),
+        event_type(
+            |spec| spec["variants"] = json!([{"when": "true", "schema": {}, "schemaFrom": {"configMapKeyRef": {"name": "a", "key": "b"}}}]),
+        ),
         "spec.variants[0]",
         "at most one of schema and schemaFrom",
     );
     bad(
-        event_type(|spec| {
-            spec["variants"] = json!([{"when": "true", "example": {}, "exampleFrom": {}}])
-        }),
+        event_type(
+            |spec| spec["variants"] = json!([{"when": "true", "example": {}, "exampleFrom": {"configMapKeyRef": {"name": "a", "key": "b"}}}]),
+        ),
         "spec.variants[0]",
         "at most one of example and exampleFrom",
     );
@@ -299,7 +330,8 @@ fn each_rule_refuses_what_it_is_there_for_and_nothing_else() {
     );
     bad(
         event_type(|spec| {
-            spec["app"] = json!({"fieldsFrom": [{"secretRef": {}, "configMapRef": {}}]})
+            spec["app"] =
+                json!({"fieldsFrom": [{"secretRef": {"name": "a"}, "configMapRef": {"name": "a"}}]})
         }),
         "spec.app.fieldsFrom[0]",
         "exactly one of secretRef and configMapRef",
@@ -318,7 +350,7 @@ fn each_rule_refuses_what_it_is_there_for_and_nothing_else() {
         "at most one of customerRef and customerSelector",
     );
     good(subscription(
-        |spec| spec["sink"] = json!({"service": {"name": "a", "port": 80}, "tls": {"caBundleFrom": {"secretKeyRef": {}}}}),
+        |spec| spec["sink"] = json!({"service": {"name": "a", "port": 80}, "tls": {"caBundleFrom": {"secretKeyRef": {"name": "a", "key": "b"}}}}),
     ));
     bad(
         subscription(|spec| spec["sink"] = json!({})),
@@ -331,9 +363,9 @@ fn each_rule_refuses_what_it_is_there_for_and_nothing_else() {
         "exactly one of uri and service",
     );
     bad(
-        subscription(|spec| {
-            spec["sink"] = json!({"uri": "http://a.example", "tls": {"clientCertificateFrom": {}}})
-        }),
+        subscription(
+            |spec| spec["sink"] = json!({"uri": "http://a.example", "tls": {"clientCertificateFrom": {"secretRef": {"name": "a"}}}}),
+        ),
         "spec.sink",
         "https://",
     );
@@ -347,9 +379,9 @@ fn each_rule_refuses_what_it_is_there_for_and_nothing_else() {
         "spec.sink.tls.caBundleFrom",
         "exactly one of configMapKeyRef and secretKeyRef",
     );
-    good(subscription(|spec| {
-        spec["sink"]["headers"] = json!({"A": {"value": ""}, "B": {"valueFrom": {}}})
-    }));
+    good(subscription(
+        |spec| spec["sink"]["headers"] = json!({"A": {"value": ""}, "B": {"valueFrom": {"secretKeyRef": {"name": "a", "key": "b"}}}}),
+    ));
     bad(
         subscription(|spec| spec["sink"]["headers"] = json!({"X-Team": {}})),
         "spec.sink.headers[\"X-Team\"]",
@@ -393,6 +425,7 @@ fn each_rule_refuses_what_it_is_there_for_and_nothing_else() {
             "no object here breaks the rule that says: {message}"
         );
     }
+    cases_are_written();
 }
 
 fn collect_messages(schema: &Value, messages: &mut Vec<String>) {

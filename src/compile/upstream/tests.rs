@@ -3,7 +3,7 @@ use std::collections::BTreeSet;
 use jiff::Timestamp;
 
 use crate::api::condition::reason;
-use crate::compile::{Compiled, Environment, Identity, Kind, State, compile};
+use crate::compile::{Compiled, Environment, Identity, Kind, Others, State, compile};
 use crate::event::ObjectName;
 use crate::manifest::{Manifests, load};
 use crate::provision::subscription_name;
@@ -70,11 +70,13 @@ fn compiled(documents: &[&str]) -> Compiled {
         &manifests.resources,
         &Environment {
             public_url: "https://hooks.example.com/",
+            gateway: ObjectName::new("tidegate", "default"),
             default_gateway: ObjectName::new("tidegate", "default"),
+            others: Others::Told,
             private_sinks: false,
             unusable_paths: &[],
             webhook_token: &|_| "GlobalTok3n".to_owned(),
-            service_url: &|_, _| Err("none".to_owned()),
+            service_url: &|_, _, _| Err("none".to_owned()),
             identity: &|_, name| Identity {
                 uid: name.to_string(),
                 since: Timestamp::UNIX_EPOCH,

@@ -90,6 +90,14 @@ impl Inner {
         views
     }
 
+    pub(super) fn view(&self, name: &ObjectName) -> Option<View> {
+        let read = {
+            let state = self.lock();
+            Read::of(&state, name, state.keys.get(name)?)
+        };
+        read.view(self.now()).filter(|view| !view.is_over())
+    }
+
     /// A subscription came to rest: what there is to tell, if it looks different than before.
     pub(super) fn rested(
         &self,

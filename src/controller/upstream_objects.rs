@@ -1,0 +1,255 @@
+//! Carries out what is to happen to UpstreamSubscriptions, one thing at a time for each.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use kube::api::{Api, DeleteParams, Patch, PatchParams, Preconditions};
+use kube::core::DeserializeGuard;
+use kube::{Client, ResourceExt};
+use serde_json::{Value, json};
+use tokio::sync::{Semaphore, mpsc};
+
+use super::merge_patch::merge_patch;
+use super::records::BeforeRemoval;
+use super::upstream_subscription::{FINALIZER, Step};
+use super::world::{Change, WrittenObject};
+use super::write::FIELD_MANAGER;
+use crate::api::{UpstreamSubscription, UpstreamSubscriptionStatus};
+use crate::event::ObjectName;
+use crate::provision::store::StoreError;
+
+/// Writes at the same time.
+const AT_A_TIME: usize = 16;
+
+/// The pause after a failed write.
+const PAUSE: Duration = Duration::from_secs(2);
+
+/// How long one step may take.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+type Guarded = DeserializeGuard<UpstreamSubscription>;
+
+/// What a step is done to, as it was when the step was decided.
+#[derive(Clone, Debug, Default)]
+pub struct Present {
+    /// `metadata.uid`.
+    pub uid: Option<String>,
+    /// `metadata.resourceVersion`.
+    pub version: Option<String>,
+    /// `metadata.finalizers`.
+    pub finalizers: Vec<String>,
+    /// The status.
+    pub status: UpstreamSubscriptionStatus,
+}
+
+/// Carries steps out. Cheap to clone.
+#[derive(Clone)]
+pub struct UpstreamObjects(Arc<Inner>);
+
+struct Inner {
+    client: Client,
+    changes: mpsc::Sender<Change>,
+    /// Who is told when a step is over, so that the next one is decided.
+    done: mpsc::UnboundedSender<ObjectName>,
+    places: Semaphore,
+    under_way: Mutex<BTreeSet<ObjectName>>,
+}
+
+impl UpstreamObjects {
+    /// What came of a step is told to `changes`, and that it is over to `done`.
+    #[must_use]
+    pub fn new(
+        client: Client,
+        changes: mpsc::Sender<Change>,
+        done: mpsc::UnboundedSender<ObjectName>,
+    ) -> Self {
+        Self(Arc::new(Inner {
+            client,
+            changes,
+            done,
+            places: Semaphore::new(AT_A_TIME),
+            under_way: Mutex::default(),
+        }))
+    }
+
+    /// Carries a step out, unless one of the same object is under way: then the next is decided when
+    /// that is over.
+    pub fn carry_out(&self, name: ObjectName, present: Present, step: Step) {
+        if matches!(step, Step::Nothing(_)) || !self.0.under_way().insert(name.clone()) {
+            return;
+        }
+        let inner = Arc::clone(&self.0);
+        tokio::spawn(async move {
+            inner.work(&name, present, step).await;
+            inner.under_way().remove(&name);
+            // Nobody listens any more once the process stops.
+            let _ = inner.done.send(name);
+        });
+    }
+}
+
+impl BeforeRemoval for UpstreamObjects {
+    fn release<'a>(&'a self, name: &'a ObjectName) -> BoxFuture<'a, Result<(), StoreError>> {
+        Box::pin(async move {
+            let released = async {
+                let object = match self.0.api(name).get_opt(&name.name).await? {
+                    Some(object) => object,
+                    None => return Ok(()),
+                };
+                let present = Present {
+                    uid: object.uid(),
+                    version: object.resource_version(),
+                    finalizers: object.finalizers().to_vec(),
+                    status: UpstreamSubscriptionStatus::default(),
+                };
+                self.0.delete(name, &present).await
+            };
+            match tokio::time::timeout(PATIENCE, released).await {
+                Ok(Ok(())) => Ok(()),
+                Ok(Err(error)) => Err(StoreError(format!(
+                    "failed to remove UpstreamSubscription {name}: {error}"
+                ))),
+                Err(_) => Err(StoreError(format!(
+                    "failed to remove UpstreamSubscription {name}: it took too long"
+                ))),
+            }
+        })
+    }
+}
+
+impl Inner {
+    fn under_way(&self) -> MutexGuard<'_, BTreeSet<ObjectName>> {
+        self.under_way
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn api(&self, name: &ObjectName) -> Api<Guarded> {
+        Api::namespaced(self.client.clone(), &name.namespace)
+    }
+
+    async fn work(&self, name: &ObjectName, present: Present, step: Step) {
+        // The semaphore is never closed.
+        let Ok(_place) = self.places.acquire().await else {
+            return;
+        };
+        let done = match tokio::time::timeout(PATIENCE, self.step(name, &present, step)).await {
+            Ok(done) => done.map_err(|error| match &error {
+                kube::Error::Api(status) if matches!(status.code, 404 | 409) => None,
+                _ => Some(error.to_string()),
+            }),
+            Err(_) => Err(Some("it took too long".to_owned())),
+        };
+        match done {
+            Ok(Some(object)) => {
+                let written = WrittenObject::Upstream(object);
+                // Nobody listens any more once the process stops.
+                let _ = self.changes.send(Change::Written(Box::new(written))).await;
+            }
+            Ok(None) => {}
+            // It is another one now, or has gone: the watch tells.
+            Err(None) => tokio::time::sleep(Duration::from_millis(200)).await,
+            Err(Some(error)) => {
+                tracing::warn!(subscription = %name, error, "failed to write an UpstreamSubscription; it is tried again");
+                tokio::time::sleep(PAUSE).await;
+            }
+        }
+    }
+
+    async fn step(
+        &self,
+        name: &ObjectName,
+        present: &Present,
+        step: Step,
+    ) -> Result<Option<Guarded>, kube::Error> {
+        match step {
+            Step::Nothing(_) => Ok(None),
+            Step::Apply(object) => {
+                let parameters = PatchParams::apply(FIELD_MANAGER).force();
+                let patch = Patch::Apply(&object);
+                let applied = self
+                    .api(name)
+                    .patch(&name.name, &parameters, &patch)
+                    .await?;
+                Ok(Some(applied))
+            }
+            Step::Status(status) => {
+                let from = serde_json::to_value(&present.status);
+                let to = serde_json::to_value(&status);
+                let (Ok(from), Ok(to)) = (from, to) else {
+                    return Ok(None);
+                };
+                let status = merge_patch(&from, &to).unwrap_or_else(|| json!({}));
+                let patch = json!({"metadata": {"uid": present.uid}, "status": status});
+                let patched = self
+                    .api(name)
+                    .patch_status(&name.name, &parameters(), &Patch::Merge(patch))
+                    .await?;
+                Ok(Some(patched))
+            }
+            // What comes of it, the watch tells.
+            Step::Release => self.release(name, present).await.map(|_| None),
+            Step::Delete => self.delete(name, present).await.map(|()| None),
+        }
+    }
+
+    async fn release(&self, name: &ObjectName, present: &Present) -> Result<Guarded, kube::Error> {
+        let rest: Vec<&String> = present
+            .finalizers
+            .iter()
+            .filter(|it| *it != FINALIZER)
+            .collect();
+        let patch: Value = json!({"metadata": {
+            "uid": present.uid, "resourceVersion": present.version, "finalizers": rest,
+        }});
+        let api = self.api(name);
+        api.patch(&name.name, &parameters(), &Patch::Merge(patch))
+            .await
+    }
+
+    async fn delete(&self, name: &ObjectName, present: &Present) -> Result<(), kube::Error> {
+        let gone = |error: kube::Error| match error {
+            kube::Error::Api(status) if status.code == 404 => Ok(()),
+            error => Err(error),
+        };
+        if present.finalizers.iter().any(|it| it == FINALIZER)
+            && let Err(error) = self.release(name, present).await
+        {
+            return gone(error);
+        }
+        let parameters = DeleteParams {
+            preconditions: Some(Preconditions {
+                uid: present.uid.clone(),
+                resource_version: None,
+            }),
+            ..DeleteParams::default()
+        };
+        match self.api(name).delete(&name.name, &parameters).await {
+            Ok(_) => Ok(()),
+            Err(error) => gone(error),
+        }
+    }
+}
+
+fn parameters() -> PatchParams {
+    PatchParams {
+        field_manager: Some(FIELD_MANAGER.to_owned()),
+        ..PatchParams::default()
+    }
+}
+
+/// What of an object a step needs.
+pub fn present(known: Option<&super::world::Known<UpstreamSubscription>>) -> Present {
+    let Some(known) = known else {
+        return Present::default();
+    };
+    let object = known.present.as_ref().ok();
+    Present {
+        uid: known.metadata.uid.clone(),
+        version: known.metadata.resource_version.clone(),
+        finalizers: known.metadata.finalizers.clone().unwrap_or_default(),
+        status: object.and_then(|it| it.status.clone()).unwrap_or_default(),
+    }
+}
