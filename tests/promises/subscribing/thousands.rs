@@ -22,8 +22,8 @@ const CUSTOMERS: usize = 10_000;
 const MINUTES: Duration = Duration::from_secs(600);
 
 /// Counts files that were put in place in folders, by name. A store is a rename: what is written
-/// before it is a temporary file. The kernel keeps the events until they are asked for, and their
-/// queue has room for more than there are, so none is missed however late that is.
+/// before it is a temporary file. The kernel keeps the events until they are asked for; their queue
+/// has room for half of what there is here, so they are asked for while it comes in.
 struct Writes {
     events: OwnedFd,
     counts: BTreeMap<(i32, String), usize>,
@@ -82,6 +82,7 @@ async fn thousands_of_customers_take_three_writes_each_and_then_nothing() {
     let mut writes = Writes::watch(&[&world.records(), &objects]);
     world
         .wait_for("all customers are subscribed", MINUTES, async || {
+            writes.total();
             // Looking at them takes the process' time, so only once there is something to see.
             if world.app.asked_count() < CUSTOMERS {
                 return false;
@@ -93,7 +94,8 @@ async fn thousands_of_customers_take_three_writes_each_and_then_nothing() {
         .await;
     // The objects for people are written one after the other by somebody who may be late.
     world
-        .wait("all objects are written", async || {
+        .wait_for("all objects are written", MINUTES, async || {
+            writes.total();
             let files = std::fs::read_dir(&objects).unwrap().flatten();
             let is_object = |name: &str| name.ends_with(".yaml");
             files
