@@ -277,7 +277,7 @@ impl Leader {
         if !self.is_started {
             self.parts.last_good.restore(&mut self.world).await;
         }
-        let (secrets, config_maps) = self.world.to_fetch();
+        let (secrets, config_maps) = self.world.find_unread();
         if secrets.is_empty() && config_maps.is_empty() {
             self.reading_since = None;
         } else {

@@ -164,7 +164,7 @@ pub fn news(before: &[Condition], after: &[Condition]) -> Option<News> {
     });
     // That work is under way is nothing to tell.
     let is_news = !is_same && (is_stalled || after_ready.status == "True");
-    is_news.then(|| News {
+    is_news.then_some(News {
         reason: after_ready.reason,
         message: after_ready.message,
         is_bad: is_stalled,

@@ -164,7 +164,7 @@ fn delivering_news(before: &[Condition], after: &[Condition]) -> Option<News> {
     let (before, after) = (of(before), of(after)?);
     let was_bad = before.is_some_and(|it| it.status != "True");
     let is_bad = after.status != "True";
-    (was_bad != is_bad).then(|| News {
+    (was_bad != is_bad).then_some(News {
         reason: after.reason,
         message: after.message,
         is_bad,

@@ -29,6 +29,10 @@ use crate::event::ObjectName;
 
 /// Something that happened in the cluster, or was read from it.
 #[derive(Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "one is taken in as soon as it comes; a box for each would be one more allocation"
+)]
 pub enum Change {
     /// A watch of AppEventTypes.
     EventType(Scope, Event<DeserializeGuard<AppEventType>>),
@@ -56,6 +60,10 @@ pub enum Change {
 
 /// An object as it is after a write of ours.
 #[derive(Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "as for a change: it is taken in as soon as it comes"
+)]
 pub enum WrittenObject {
     /// An AppEventType.
     EventType(DeserializeGuard<AppEventType>),
@@ -197,7 +205,7 @@ impl World {
     }
 
     /// Finds out anew what is referred to, and says what of it is to be read: Secrets, ConfigMaps.
-    pub fn to_fetch(&mut self) -> (Vec<ObjectName>, Vec<ObjectName>) {
+    pub fn find_unread(&mut self) -> (Vec<ObjectName>, Vec<ObjectName>) {
         let References {
             secrets,
             config_maps,

@@ -194,12 +194,12 @@ mod tests {
         assert!(values.is_listed(&[None]));
         assert!(values.to_fetch().is_empty());
         values.want([name.clone(), ObjectName::new("shop", "absent")].into());
-        assert_eq!(values.to_fetch(), [name.clone()]);
+        assert_eq!(values.to_fetch(), std::slice::from_ref(&name));
         assert!(values.fetched(name.clone(), read("5", "a")));
         assert!(values.to_fetch().is_empty());
         assert!(!values.apply(&scope, Event::Apply(meta("other", "7"))));
         assert!(values.apply(&scope, Event::Apply(meta("token", "8"))));
-        assert_eq!(values.to_fetch(), [name.clone()]);
+        assert_eq!(values.to_fetch(), std::slice::from_ref(&name));
         // The same values in another version are nothing new.
         assert!(!values.fetched(name.clone(), read("8", "a")));
         assert!(values.to_fetch().is_empty());
