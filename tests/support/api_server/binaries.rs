@@ -1,6 +1,7 @@
 //! Where kube-apiserver and etcd come from: the folder that `KUBEBUILDER_ASSETS` names, else built
 //! once from their Go modules into the user's cache.
 
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -50,7 +51,9 @@ pub fn find_or_build() -> PathBuf {
 }
 
 fn build(modules: &Path, folder: &Path, name: &str, package: &str) {
-    eprintln!(
+    // Past the capture of what tests print: whoever waits should know for what.
+    let _ = writeln!(
+        std::io::stderr(),
         "building {name} from its Go module into {}; this happens once and takes minutes (set \
          KUBEBUILDER_ASSETS to a folder with kube-apiserver and etcd to avoid it)",
         folder.display()
