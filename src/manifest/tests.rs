@@ -108,13 +108,13 @@ fn what_a_gateway_says_of_its_pods_is_checked_like_everything_else() {
     check(
         &gateway("resources: {requests: {cpu: 1.5}}"),
         &[&format!(
-            "a.yaml:9:32: error: EventGateway default/g: {path}: must be a whole number or text…not"
+            "a.yaml:9:37: error: EventGateway default/g: {path}: must be a whole number or text…not"
         )],
     );
     check(
         &gateway("resources: {requests: {cpu: much}}"),
         &[&format!(
-            "a.yaml:9:32: error: EventGateway default/g: {path}: …"
+            "a.yaml:9:37: error: EventGateway default/g: {path}: …"
         )],
     );
     check(
