@@ -50,6 +50,11 @@ spec: {spec}
     )
 }
 
+/// What is created from now on is younger than what is there: the API server notes whole seconds.
+async fn a_second_passes() {
+    tokio::time::sleep(std::time::Duration::from_millis(1_100)).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn namespaces_cannot_take_each_others_types_paths_and_customers() {
     let controller = Controller::start(&["blue", "red"]).await;
@@ -103,6 +108,7 @@ spec:
         format!("gatewayRef: {{name: closed, namespace: {own}}}\n  globalWebhook: {{}}");
     manifests += &event_type("closed", &reference);
     manifests += &event_type("nowhere", "gatewayRef: {name: none}\n  globalWebhook: {}");
+    a_second_passes().await;
     controller.apply(red, &manifests).await;
     ready(red, "EventSubscription", "steals-type", NOT_ALLOWED).await;
     let taken = ("False", "CustomerTaken");
@@ -118,6 +124,7 @@ spec:
     // Two of one namespace: the older has it.
     let mut manifests = event_type("again", "globalWebhook: {path: orders}");
     manifests += &customer("another", "{id: acme}");
+    a_second_passes().await;
     controller.apply(red, &manifests).await;
     ready(red, "AppEventType", "again", ("False", "PathTaken")).await;
     ready(red, "Customer", "another", taken).await;
