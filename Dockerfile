@@ -6,11 +6,7 @@
 FROM rust:1.95-bookworm AS build
 WORKDIR /source
 COPY . .
-ENV RUSTFLAGS="-C target-feature=+crt-static"
-# Naming the target keeps these flags from build scripts and procedural macros, which cannot be static.
-RUN target="$(uname -m)-unknown-linux-gnu" \
-    && cargo build --locked --release --target "$target" --bin tidegate \
-    && strip -o /tidegate "target/$target/release/tidegate"
+RUN make binary && cp target/image/tidegate /tidegate
 
 FROM scratch
 COPY --from=build /tidegate /tidegate

@@ -25,16 +25,21 @@ generate: ## Write the generated files: crds/, the copies in charts/, docs/refer
 	$(TIDEGATE) crds --output-dir crds --reference-dir docs/reference
 	cp crds/*.yaml charts/tidegate-crds/files/
 
+comma := ,
 # A static program needs its target named: the flags are then kept from build scripts and procedural macros.
 TARGET ?= $(shell uname -m)-unknown-linux-gnu
 ARCHITECTURE ?= $(if $(filter aarch64-%,$(TARGET)),arm64,amd64)
 TARGET_DIR ?= $(or $(CARGO_TARGET_DIR),target)
 IMAGE ?= tidegate:dev
 STATIC := $(TARGET_DIR)/$(TARGET)/release
+# Makes the program an eighth smaller, for some minutes: all crates are optimised as one. Equal functions are folded and
+# relocations packed where the toolchain's linker can do so, which is lld there.
+SMALL := -C lto=fat $(if $(filter x86_64-%,$(TARGET)),-C link-arg=-Wl$(comma)--icf=all -C link-arg=-Wl$(comma)-z$(comma)pack-relative-relocs)
 
 .PHONY: binary
 binary: ## One static program, as it is in the image.
-	RUSTFLAGS="-C target-feature=+crt-static" cargo build --locked --release --target $(TARGET) --bin tidegate
+	RUSTFLAGS="-C target-feature=+crt-static" \
+		cargo rustc --locked --release --target $(TARGET) --bin tidegate -- $(SMALL)
 	mkdir -p $(TARGET_DIR)/image
 	strip -o $(TARGET_DIR)/image/tidegate $(STATIC)/tidegate
 
@@ -43,15 +48,18 @@ image: binary ## The image as an archive, without Docker (IMAGE names it): targe
 	scripts/image.py $(IMAGE) $(ARCHITECTURE) $(TARGET_DIR)/image/tidegate >$(TARGET_DIR)/image/tidegate.tar
 	@ls -l $(TARGET_DIR)/image/tidegate.tar
 
-# The app, the load and the sink of the end-to-end tests: the standard library only, so each is compiled by itself.
+# The app, the load and the sink of the end-to-end tests need the standard library only, so each is compiled by itself;
+# what speaks TLS for the app needs more.
 E2E_IMAGE ?= tidegate-e2e:dev
 .PHONY: e2e-image
 e2e-image: ## What the end-to-end tests put into the cluster (E2E_IMAGE names it): target/image/tidegate-e2e.tar.
 	mkdir -p $(TARGET_DIR)/image
 	rustc --edition 2024 -O -C target-feature=+crt-static --target $(TARGET) -o $(TARGET_DIR)/image/load tests/e2e/load/main.rs
 	rustc --edition 2024 -O -C target-feature=+crt-static --target $(TARGET) -o $(TARGET_DIR)/image/crm examples/crm/app/main.rs
-	strip $(TARGET_DIR)/image/load $(TARGET_DIR)/image/crm
-	scripts/image.py $(E2E_IMAGE) $(ARCHITECTURE) $(TARGET_DIR)/image/load $(TARGET_DIR)/image/crm \
+	RUSTFLAGS="-C target-feature=+crt-static" cargo build --locked --release --target $(TARGET) --example tls
+	cp $(STATIC)/examples/tls $(TARGET_DIR)/image/tls
+	strip $(TARGET_DIR)/image/load $(TARGET_DIR)/image/crm $(TARGET_DIR)/image/tls
+	scripts/image.py $(E2E_IMAGE) $(ARCHITECTURE) $(addprefix $(TARGET_DIR)/image/,load crm tls) \
 		>$(TARGET_DIR)/image/tidegate-e2e.tar
 
 .PHONY: e2e

@@ -66,8 +66,8 @@ pub use crd::{Crd, crd_of, crds};
 pub use customer::{Customer, CustomerSpec, CustomerStatus};
 pub use event_gateway::{
     DeduplicationScope, EventGateway, EventGatewaySpec, EventGatewayStatus, GatewayHttpRoute,
-    GatewayIngress, GatewayNamespaces, GatewayPod, Limits, MAX_LISTED_ORPHANS, OrphanStatus,
-    ParentReference, PodResources, Quantity, Storage,
+    GatewayIngress, GatewayNamespaces, GatewayPod, Limits, MAX_LISTED_ORPHANS, MOST_REPLICAS,
+    OrphanStatus, ParentReference, PodResources, Quantity, Storage,
 };
 pub use event_subscription::{
     Backoff, CaBundleSource, ClientCertificateSource, Delivery, EventSubscription,

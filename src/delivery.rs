@@ -18,6 +18,7 @@ mod burial;
 pub mod dead_letters;
 mod engine;
 mod filter;
+mod hand_over;
 mod history;
 mod items;
 mod metrics;
@@ -48,6 +49,7 @@ use prometheus_client::registry::Registry;
 use tokio::sync::Mutex;
 
 pub use apply::ApplyError;
+pub use hand_over::Undelivered;
 pub use history::{
     Cursor, DeliveryItem, DeliveryState, EventItem, EventPage, EventQuery, MAX_PAGE, NotACursor,
 };

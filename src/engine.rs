@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Router;
 use jiff::Timestamp;
 use prometheus_client::registry::Registry;
 
@@ -15,7 +16,8 @@ use crate::configuration::{Configuration, GatewayEntry, Reports, Sensitive};
 use crate::delivery::dead_letters::{self, DeadLetters, OpenDeadLettersError};
 use crate::delivery::sink::HttpSinks;
 use crate::delivery::{self, ApplyError, Delivery, Settings, StateError};
-use crate::event_log::{self, EventLog, FileStorage, OpenError};
+use crate::event::{DeadLetter, Event, ObjectName};
+use crate::event_log::{self, AppendError, EventLog, FileStorage, OpenError};
 use crate::gateway::{self, Bounds, Gateway, RefusedEntry, StartError};
 use crate::outbound::Outbound;
 
@@ -140,7 +142,8 @@ impl Storage {
         })
     }
 
-    /// Listens. Until a configuration is applied every request is answered 503.
+    /// Listens. Until a configuration is applied every request is answered 503. `beside_probes` is
+    /// served where probes and metrics are.
     ///
     /// # Errors
     /// When an address is taken, or the log cannot be read.
@@ -149,6 +152,7 @@ impl Storage {
         addresses: Addresses,
         token_key: Sensitive,
         reports: Arc<dyn Reports>,
+        beside_probes: Router,
     ) -> Result<Engine, EngineError> {
         let Self {
             log,
@@ -167,6 +171,7 @@ impl Storage {
             dead_letters: dead_letters.clone(),
             delivery: delivery.clone(),
             registry,
+            beside_probes,
         })
         .await?;
         let tidying = tokio::spawn({
@@ -194,6 +199,35 @@ impl Engine {
     #[must_use]
     pub fn delivery(&self) -> &Delivery {
         &self.delivery
+    }
+
+    /// What was refused or given up.
+    #[must_use]
+    pub fn dead_letters(&self) -> &DeadLetters {
+        &self.dead_letters
+    }
+
+    /// Takes over what another pod has not delivered: each event for the one subscription that has
+    /// not got it yet, and dead letters. When it answers, all of it is on disk, synced.
+    ///
+    /// # Errors
+    /// When it could not be stored. Some of it may be, all the same.
+    pub async fn take_over(
+        &self,
+        events: Vec<(ObjectName, Event)>,
+        letters: Vec<DeadLetter>,
+    ) -> Result<(), AppendError> {
+        if !events.is_empty() {
+            let records = events.iter();
+            let records = records
+                .map(|(subscription, event)| delivery::encode_addressed(event, subscription));
+            self.log.append(records.collect()).await?;
+            self.gateway.remember(events.iter().map(|(_, event)| event));
+        }
+        if !letters.is_empty() {
+            self.dead_letters.append(letters).await?;
+        }
+        Ok(())
     }
 
     /// Makes a configuration live, and answers what could not be taken of it. For delivery first,

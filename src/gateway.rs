@@ -18,6 +18,7 @@ mod deduplication;
 #[cfg(test)]
 mod fixtures;
 mod ingest;
+mod leaving;
 mod listener;
 mod metrics;
 mod outcome;
@@ -51,6 +52,7 @@ use tokio::net::TcpListener;
 use tower::ServiceExt as _;
 
 pub use bounds::Bounds;
+pub use leaving::Leaving;
 pub use snapshot::RefusedEntry;
 
 use admin::Admin;
@@ -69,7 +71,7 @@ use workers::Workers;
 use crate::configuration::{Configuration, RegistrationChange, Reports, Sensitive};
 use crate::delivery::Delivery;
 use crate::delivery::dead_letters::DeadLetters;
-use crate::event::ObjectName;
+use crate::event::{Event, ObjectName};
 use crate::event_log::{EventLog, ReadError};
 
 /// Log lines a second that requests of strangers can cause; the rest is counted.
@@ -104,6 +106,8 @@ pub struct Parts {
     pub delivery: Delivery,
     /// The metrics of the other parts; the gateway adds its own and serves all of them.
     pub registry: Registry,
+    /// What else is served beside probes and metrics.
+    pub beside_probes: Router,
 }
 
 /// Why a gateway did not start.
@@ -166,6 +170,7 @@ impl Gateway {
             dead_letters,
             delivery,
             mut registry,
+            beside_probes,
         } = parts;
         let public_socket = bind(public_asked).await?;
         let admin_socket = bind(admin).await?;
@@ -217,7 +222,7 @@ impl Gateway {
             upstream: Arc::clone(&upstream),
         });
         let api = admin::api(Arc::clone(&shown), admin_address);
-        let probes_router = admin::probes(shown);
+        let probes_router = admin::probes(shown).merge(beside_probes);
         let mut private = match probes_socket {
             Some(socket) => vec![(socket, probes_router), (admin_socket, api)],
             None => vec![(admin_socket, probes_router.merge(api))],
@@ -306,6 +311,32 @@ impl Gateway {
         self.ingest.behind.store(behind, Ordering::Relaxed);
     }
 
+    /// How far this pod is with going.
+    pub fn leave(&self, leaving: Leaving) {
+        self.ingest.leaving.set(leaving);
+    }
+
+    /// How far this pod is with going.
+    pub fn leaving(&self) -> Leaving {
+        self.ingest.leaving.now()
+    }
+
+    /// Requests that are being answered. Once it was 0 while the gateway was [`Leaving::Closed`],
+    /// nothing more is stored.
+    pub fn open_requests(&self) -> usize {
+        self.ingest.open.taken()
+    }
+
+    /// These events were stored by another way than a request: their redelivery is a duplicate.
+    pub fn remember<'e>(&self, events: impl Iterator<Item = &'e Event>) {
+        let now = jiff::Timestamp::now().as_second();
+        for event in events {
+            if let Some(key) = &event.attributes.deduplication {
+                self.ingest.deduplication.restore(key, now, now);
+            }
+        }
+    }
+
     /// Shows subscriptions at apps in the admin API, beside those of consumers. Only the first call
     /// counts.
     pub fn show_upstream(&self, subscriptions: Arc<dyn UpstreamSubscriptions>) {
@@ -355,6 +386,7 @@ fn ingest(
         deduplication,
         token_key: ArcSwap::from_pointee(token_key),
         behind: AtomicBool::new(false),
+        leaving: leaving::Stage::staying(),
         memory,
         requests: RequestLog::new(bounds.request_log),
         open: Places::new(bounds.connections),

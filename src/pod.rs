@@ -10,6 +10,7 @@
 
 mod backoff;
 mod following;
+mod hand_over;
 mod health;
 mod link;
 mod metrics;
@@ -35,7 +36,9 @@ use crate::delivery::ApplyError;
 use crate::durable::{self, FileError};
 use crate::engine::{Addresses, DEFAULT_CAPACITY, EngineError, Folders, LEAST_CAPACITY, Storage};
 use crate::event::ObjectName;
+use crate::gateway::Leaving;
 use following::{Follower, State};
+use hand_over::{HandOver, Receiver};
 use metrics::Metrics;
 use reports::Reporter;
 use snapshot::Snapshot;
@@ -111,7 +114,7 @@ struct Pod {
     engine: Arc<crate::engine::Engine>,
     stopping: watch::Sender<bool>,
     following: tokio::task::JoinHandle<()>,
-    telling: [tokio::task::JoinHandle<()>; 3],
+    telling: [tokio::task::JoinHandle<()>; 4],
     /// Held for its lock.
     _lock: File,
 }
@@ -181,13 +184,28 @@ impl Pod {
         let token_key = held.token_key().cloned();
         let token_key = token_key.unwrap_or_else(|| Sensitive::new([]));
         let reports = Arc::clone(&reporter);
-        let engine = Arc::new(storage.serve(addresses, token_key, reports).await?);
+        let key = hand_over::Key::new(snapshot.hand_over_key(), &gateway);
+        let key = Arc::new(key.ok_or_else(|| KeyError::Unusable(snapshot_key_file.clone()))?);
+        let receiver = Receiver::new(Arc::clone(&key));
+        let serving = storage.serve(addresses, token_key, reports, receiver.router());
+        let engine = Arc::new(serving.await?);
+        receiver.begin(&engine);
         let acknowledgement = watch::Sender::new(Acknowledgement {
             revision: None,
             refused: Vec::new(),
             further: 0,
+            retirement: None,
         });
+        let members = watch::Sender::new(None);
+        let hand_over = HandOver::new(
+            pod.clone(),
+            Arc::clone(&engine),
+            key,
+            members.subscribe(),
+            acknowledgement.clone(),
+        );
         let telling = [
+            tokio::spawn(hand_over.run()),
             tokio::spawn(told::acknowledge(
                 acknowledgement.subscribe(),
                 current.subscribe(),
@@ -206,9 +224,16 @@ impl Pod {
             snapshot,
             current,
             acknowledgement,
+            members,
             metrics,
             state: State::with(held),
         };
+        let members = follower.state.members();
+        if members.is_some_and(|members| !members.include(&follower.pod)) {
+            // Nobody sends to a pod that has just begun and is not ready; and it may have said before
+            // that it has nothing left.
+            engine.gateway().leave(Leaving::Closed);
+        }
         follower.begin().await?;
         let (stopping, stops) = watch::channel(false);
         let following = tokio::spawn(follower.run(stops));

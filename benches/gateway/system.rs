@@ -110,6 +110,7 @@ async fn open(folder: &Path) -> (EventLog, DeadLetters, Delivery, Gateway) {
         dead_letters: dead_letters.clone(),
         delivery: delivery.clone(),
         registry,
+        beside_probes: axum::Router::new(),
     });
     let gateway = gateway.await.expect("the gateway starts");
     (log, dead_letters, delivery, gateway)

@@ -68,6 +68,8 @@ pub mod reason {
     pub const PODS_NOT_READY: &str = "PodsNotReady";
     /// The objects that a gateway's pods need could not be made as they should be.
     pub const NOT_APPLIED: &str = "NotApplied";
+    /// Pods that are not wanted any more hand over what they have not delivered.
+    pub const HANDING_OVER: &str = "HandingOver";
     /// What runs differs from the object, which asks for something that cannot be done; the message says what to write.
     pub const NOT_AS_SPECIFIED: &str = "NotAsSpecified";
     /// The app sends events.

@@ -20,6 +20,9 @@ use super::{ByteSize, NamespacesFrom, TimeSpan};
 /// Pods where nothing is said: one may be away while the other takes its requests.
 const DEFAULT_REPLICAS: u16 = 2;
 
+/// Pods of one gateway at most.
+pub const MOST_REPLICAS: u16 = 100;
+
 /// What receives, stores and delivers events.
 #[derive(CustomResource, Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[kube(
@@ -80,9 +83,10 @@ pub struct EventGatewaySpec {
         regex(pattern = "^https?://[^\\s/?#@]+(/[^\\s/?#]+)*$")
     )]
     pub public_url: String,
-    /// How many pods. Each keeps its own log, and recognises repeated events among its own. Counts in a cluster only.
+    /// How many pods. Each keeps its own log, and recognises repeated events among its own. Where there shall be fewer, a pod
+    /// goes once it has handed over to others what it has not delivered. Counts in a cluster only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 1, max = 100), extend("default" = DEFAULT_REPLICAS))]
+    #[schemars(range(min = 1, max = MOST_REPLICAS), extend("default" = DEFAULT_REPLICAS))]
     pub replicas: Option<u16>,
     /// Where events are kept.
     #[serde(default, skip_serializing_if = "Storage::is_default")]

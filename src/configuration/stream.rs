@@ -8,6 +8,7 @@ mod frame;
 mod hash;
 mod held;
 mod key;
+pub mod members;
 mod published;
 pub mod report;
 mod revision;
@@ -24,6 +25,7 @@ pub use frame::{
 pub use hash::ContentHash;
 pub use held::{Held, StreamError, Taken};
 pub use key::EntryKey;
+pub use members::{Members, Retirement};
 pub use published::{Batch, Item, Published};
 pub use revision::Revision;
 pub use served::{Change, Served, changes};

@@ -19,6 +19,7 @@ pub mod status;
 mod tests;
 
 use jiff::Timestamp;
+use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 use kube::{Client, Resource};
 
@@ -27,6 +28,7 @@ pub use names::Names;
 pub use status::Known;
 
 use crate::api::{EventGateway, EventGatewayStatus};
+use plan::Observed;
 
 /// What all gateways of an installation have in common.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,9 +52,19 @@ pub fn validate(gateway: &EventGateway) -> Option<String> {
     Some(format!("metadata.name {problem}"))
 }
 
-/// Makes `gateway`'s objects what it says, and returns the status that it then has. `new_key` is 32 random bytes, for
-/// the key of the last snapshot if there is none yet. An error of the API server ends up in the status, too; it is
-/// returned beside it, so that whoever called tries again.
+/// What came of [`reconcile`].
+#[derive(Debug)]
+pub struct Reconciled {
+    /// The status that the EventGateway then has.
+    pub status: EventGatewayStatus,
+    /// The generation of its StatefulSet, as it was applied: another one later is somebody else's work.
+    pub stateful_set: Option<i64>,
+    /// What the API server refused. It stands in the status, too; whoever called tries again.
+    pub error: Option<ApplyError>,
+}
+
+/// Makes `gateway`'s objects what it says. `new_key` is 32 random bytes, for the key of the last snapshot if there is none
+/// yet.
 pub async fn reconcile(
     client: &Client,
     gateway: &EventGateway,
@@ -60,19 +72,23 @@ pub async fn reconcile(
     mut known: Known,
     new_key: &[u8; 32],
     now: Timestamp,
-) -> (EventGatewayStatus, Option<ApplyError>) {
+) -> Reconciled {
     known.invalid = known.invalid.or_else(|| validate(gateway));
+    let told = |there: Option<&StatefulSet>, failure: Option<status::Failure>, error| Reconciled {
+        status: status::status(gateway, &known, there, &[], failure.as_ref(), now),
+        stateful_set: None,
+        error,
+    };
     let observed = match apply::observe(client, gateway).await {
-        Ok(observed) => observed,
-        Err(error) => {
-            let failure = failure(&error);
-            let status = status::status(gateway, &known, None, &[], Some(&failure), now);
-            return (status, Some(error));
-        }
+        Ok(observed) => Observed {
+            retirements: known.retirements.clone(),
+            ..observed
+        },
+        Err(error) => return told(None, Some(failure(&error)), Some(error)),
     };
     let there = observed.stateful_set.as_ref();
     if known.invalid.is_some() {
-        return (status::status(gateway, &known, there, &[], None, now), None);
+        return told(there, None, None);
     }
     let plan = match plan::plan(gateway, settings, &observed, new_key) {
         Ok(plan) => plan,
@@ -81,21 +97,16 @@ pub async fn reconcile(
                 message: error.to_string(),
                 is_final: true,
             };
-            let status = status::status(gateway, &known, there, &[], Some(&failure), now);
-            return (status, None);
+            return told(there, Some(failure), None);
         }
     };
     match apply::apply(client, &Names::of(gateway), &plan).await {
-        Ok(applied) => {
-            let deviations = &plan.deviations;
-            let status = status::status(gateway, &known, Some(&applied), deviations, None, now);
-            (status, None)
-        }
-        Err(error) => {
-            let failure = failure(&error);
-            let status = status::status(gateway, &known, there, &[], Some(&failure), now);
-            (status, Some(error))
-        }
+        Ok(applied) => Reconciled {
+            status: status::status(gateway, &known, Some(&applied), &plan.deviations, None, now),
+            stateful_set: applied.metadata.generation,
+            error: None,
+        },
+        Err(error) => told(there, Some(failure(&error)), Some(error)),
     }
 }
 
@@ -111,7 +122,8 @@ pub async fn look(
     now: Timestamp,
 ) -> Result<(EventGatewayStatus, Option<i64>), ApplyError> {
     known.invalid = known.invalid.or_else(|| validate(gateway));
-    let observed = apply::observe(client, gateway).await?;
+    let mut observed = apply::observe(client, gateway).await?;
+    observed.retirements = known.retirements.clone();
     let there = observed.stateful_set.as_ref();
     // The key is made by `reconcile` alone; that a plan would have another is nothing to tell.
     let deviations = match plan::plan(gateway, settings, &observed, &[0; 32]) {

@@ -15,7 +15,8 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::decide::Decision;
-use super::event_gateway::{self, Known, Settings};
+use super::event_gateway::{self, Known, Reconciled, Settings};
+use super::hub::GatewayObservation;
 use super::merge_patch::merge_patch;
 use super::progress::Progress;
 use super::status::{News, news};
@@ -25,6 +26,7 @@ use super::write::Writer;
 use crate::api::condition::reason;
 use crate::api::{EventGateway, EventGatewayStatus, EventTypeReference, OrphanStatus};
 use crate::compile::{Kind, State};
+use crate::configuration::stream::Retirement;
 use crate::event::ObjectName;
 use crate::provision::driver::View;
 
@@ -69,6 +71,9 @@ pub struct Gateways {
     is_to_write: bool,
 }
 
+/// What objects are applied of: the EventGateway's uid and generation, the authority, and the pods that may go.
+type AppliedOf = (String, Option<i64>, String, Vec<String>);
+
 /// One of them.
 #[derive(Default)]
 struct One {
@@ -77,7 +82,7 @@ struct One {
     looked_at: Option<Instant>,
     applied_at: Option<Instant>,
     /// Of what it was applied.
-    applied: Option<(String, Option<i64>, String)>,
+    applied: Option<AppliedOf>,
     /// The generation of the StatefulSet after that.
     stateful_set: Option<i64>,
     /// Nothing before this.
@@ -198,6 +203,7 @@ impl Gateways {
                 invalid: invalid(decision, &name),
                 configuration_revision: taken.map(|it| it.to_string()),
                 orphans: orphans.get(&name).cloned().unwrap_or_default(),
+                retirements: observation.map(|it| retirements(it)).unwrap_or_default(),
             };
             self.tell_of_new_orphans(&gateway, &facts);
             self.begin(name, gateway, facts, now);
@@ -210,7 +216,9 @@ impl Gateways {
         };
         let metadata = &gateway.metadata;
         let uid = metadata.uid.clone().unwrap_or_default();
-        let wanted = (uid, metadata.generation, self.settings.ca.clone());
+        let gone = known.retirements.iter().filter(|(_, it)| it.is_done);
+        let gone = gone.map(|(pod, _)| pod.clone()).collect();
+        let wanted = (uid, metadata.generation, self.settings.ca.clone(), gone);
         let is_late = one.applied_at.is_none_or(|at| at + APPLIES <= now);
         let is_full = metadata.deletion_timestamp.is_none()
             && (is_late || one.applied.as_ref() != Some(&wanted));
@@ -321,16 +329,18 @@ async fn one_look(
     let now = Timestamp::now();
     if is_full {
         let key: [u8; 32] = rand::random();
-        let (status, error) =
-            event_gateway::reconcile(client, gateway, settings, known, &key, now).await;
+        let Reconciled {
+            status,
+            stateful_set,
+            error,
+        } = event_gateway::reconcile(client, gateway, settings, known, &key, now).await;
         if let Some(error) = &error {
             tracing::warn!(gateway = gateway.metadata.name, %error, "failed to carry out an EventGateway; it is tried again");
         }
         return Some(Outcome {
             status,
             is_applied: error.is_none(),
-            // Found out by the next look.
-            stateful_set: None,
+            stateful_set,
         });
     }
     match event_gateway::look(client, gateway, settings, known, now).await {
@@ -357,6 +367,13 @@ fn invalid(decision: &Decision, name: &ObjectName) -> Option<String> {
         .map(|it| format!("{}: {}", it.path.as_str(), it.message))
         .collect();
     Some(texts.join("; "))
+}
+
+/// How far pods are that are to go.
+fn retirements(observation: &GatewayObservation) -> BTreeMap<String, Retirement> {
+    let pods = observation.pods.iter();
+    pods.filter_map(|pod| Some((pod.name.clone(), pod.retirement?)))
+        .collect()
 }
 
 /// Orphans by the gateway of their type; of types that have none, at the first.

@@ -19,6 +19,7 @@ use tokio::time::Instant;
 
 use super::app_event_type::Counts;
 use super::decide::{Decision, Settings, decide};
+use super::event_gateway::Names;
 use super::gateways::{Gateways, Looked};
 use super::hub::{Hub, Served};
 use super::last_good::LastGood;
@@ -31,7 +32,8 @@ use super::upstream_subscription::{Facts, Step, is_withdrawn, step};
 use super::watch::Fetcher;
 use super::world::{Change, Effect, Scope, World, WrittenObject};
 use super::write::Writer;
-use crate::api::{AppEventType, Customer, ObjectReference};
+use crate::api::{AppEventType, Customer, MOST_REPLICAS, ObjectReference};
+use crate::configuration::stream::Members;
 use crate::event::ObjectName;
 use crate::provision::driver::{Driver, View, Wishes};
 
@@ -346,8 +348,12 @@ impl Leader {
             let gateway = self.world.gateways.get(name);
             let form = gateway.and_then(|it| it.present.as_ref().ok().or(it.last_good.as_ref()));
             let size = form.and_then(|it| it.spec.storage.size.as_ref());
+            // As long as nobody knows how many pods there shall be, all of them stay.
+            let replicas = form.map_or(MOST_REPLICAS, |it| it.spec.replicas());
+            let addresses = Names::new(name.clone()).addresses(replicas);
             let served = Served {
                 configuration: Arc::clone(configuration),
+                members: Arc::new(Members { addresses }),
                 token_key: self.parts.settings.token_key.clone(),
                 log_capacity: size.map_or(DEFAULT_LOG_CAPACITY, |size| size.bytes()),
             };

@@ -81,6 +81,7 @@ mod tests {
             refused: Arc::new(if refuses { vec![refused] } else { Vec::new() }),
             health: Arc::default(),
             further_refused: 0,
+            retirement: None,
         })
     }
 

@@ -48,6 +48,7 @@ pub(super) struct Engine {
     writing: Mutex<Written>,
     tasks: Mutex<HashMap<Number, AbortHandle>>,
     draining: AtomicBool,
+    paused: AtomicBool,
     stopped: AtomicBool,
 }
 
@@ -91,6 +92,7 @@ impl Engine {
             writing: Mutex::new(Written { routed }),
             tasks: Mutex::default(),
             draining: AtomicBool::new(false),
+            paused: AtomicBool::new(false),
             stopped: AtomicBool::new(false),
         }
     }
@@ -134,6 +136,19 @@ impl Engine {
     /// Makes no new attempts from now on.
     pub fn drain(&self) {
         self.draining.store(true, Ordering::Release);
+        for subscription in self.table().iter() {
+            subscription.wake.notify_one();
+        }
+    }
+
+    /// Whether attempts are made just now.
+    pub fn is_sending(&self) -> bool {
+        !self.is_draining() && !self.paused.load(Ordering::Acquire)
+    }
+
+    /// Makes no new attempts from now on, or makes them again.
+    pub fn pause(&self, paused: bool) {
+        self.paused.store(paused, Ordering::Release);
         for subscription in self.table().iter() {
             subscription.wake.notify_one();
         }

@@ -88,10 +88,10 @@ fn turn(
         subscription.last().over_share = Some(engine.timestamp());
     }
     burial.extend(excess);
-    let taken = if engine.is_draining() {
-        Vec::new()
-    } else {
+    let taken = if engine.is_sending() {
         queue.take(now)
+    } else {
+        Vec::new()
     };
     let wake = (!queue.is_idle()).then(|| {
         let next = queue.next_wake(now).unwrap_or(Millis::MAX);

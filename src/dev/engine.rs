@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Router;
+
 use super::Options;
 use super::console::Addresses;
 use super::data_dir::DataDir;
@@ -82,7 +84,9 @@ impl Engine {
             admin: options.admin,
         };
         let reports = provisioning.reports();
-        let serving = storage.serve(addresses, token_key.clone(), reports).await?;
+        let serving = storage
+            .serve(addresses, token_key.clone(), reports, Router::new())
+            .await?;
         let engine = Self {
             serving,
             provisioning,

@@ -30,6 +30,7 @@ use serde::Serialize;
 
 use super::UpstreamSubscriptions;
 use super::ingest::Ingest;
+use super::leaving::Leaving;
 use super::problem::{Problem, harden};
 use super::store::StoreError;
 use crate::delivery::Delivery;
@@ -106,6 +107,9 @@ fn reasons(admin: &Admin) -> Vec<&'static str> {
     let mut reasons = Vec::new();
     if admin.draining.load(Ordering::Relaxed) {
         reasons.push("the gateway is shutting down");
+    }
+    if admin.ingest.leaving.now() != Leaving::No {
+        reasons.push("this pod hands over what it has, and goes");
     }
     if admin.ingest.snapshot.load().is_none() {
         reasons.push("there is no configuration yet");

@@ -31,6 +31,7 @@ use self::record::Running;
 use super::body::{self, BodyError, BodyMemory, ReadBody};
 use super::bounds::Bounds;
 use super::deduplication::Deduplication;
+use super::leaving::{self, Leaving};
 use super::metrics::Metrics;
 use super::outcome::{EventCounts, Outcome};
 use super::places::{Full as NoPlace, Place, Places};
@@ -65,6 +66,8 @@ pub struct Ingest {
     pub token_key: ArcSwap<Sensitive>,
     /// Whether what is served may be older than what apps were told.
     pub behind: AtomicBool,
+    /// How far this pod is with going.
+    pub leaving: leaving::Stage,
     /// Memory for bodies.
     pub memory: BodyMemory,
     /// The limits.
@@ -156,7 +159,8 @@ impl Ingest {
         let headers = conclusion.response.headers_mut();
         let keeps_connection =
             !matches!(conclusion.outcome, Outcome::TooSlow | Outcome::Incomplete);
-        if !keeps_connection && !http2 {
+        let leaving = self.leaving.now() != Leaving::No;
+        if (!keeps_connection || leaving) && !http2 {
             headers.insert(CONNECTION, HeaderValue::from_static("close"));
         }
         if keeps_connection && !http2 && !body.waiting && !body.body.is_end_stream() {
@@ -202,6 +206,12 @@ impl Ingest {
             )
         })?;
         let _place = self.take_place(client)?;
+        if self.leaving.now() == Leaving::Closed {
+            return Err(Conclusion::refused(
+                Outcome::Leaving,
+                Problem::unavailable("this pod goes; another one takes the request"),
+            ));
+        }
         let Found {
             served,
             registration,

@@ -43,6 +43,8 @@ pub enum Outcome {
     Overloaded,
     /// There is no configuration yet.
     NotConfigured,
+    /// This pod goes, and takes nothing more.
+    Leaving,
     /// The event type has never been good.
     TypeUnusable,
     /// A key of ours is missing.
@@ -82,6 +84,7 @@ impl Outcome {
             Self::RateLimited => "rate_limited",
             Self::Overloaded => "overloaded",
             Self::NotConfigured => "not_configured",
+            Self::Leaving => "leaving",
             Self::TypeUnusable => "type_unusable",
             Self::KeyMissing => "key_missing",
             Self::RegistrationIncomplete => "registration_incomplete",
@@ -120,6 +123,7 @@ impl Outcome {
             | Self::UnsupportedCoding
             | Self::RateLimited
             | Self::NotConfigured
+            | Self::Leaving
             | Self::Abandoned => false,
         }
     }

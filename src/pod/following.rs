@@ -17,7 +17,7 @@ use super::told::Current;
 use crate::configuration::RegistrationChange;
 use crate::configuration::stream::report::{Acknowledgement, MOST_REFUSED, RefusedEntry};
 use crate::configuration::stream::{
-    Frame, Hashes, Held, Hello, NotAFrame, PROTOCOL_VERSION, StreamError, Taken, saved,
+    Frame, Hashes, Held, Hello, Members, NotAFrame, PROTOCOL_VERSION, StreamError, Taken, saved,
 };
 use crate::delivery::ApplyError;
 use crate::engine::Engine;
@@ -54,6 +54,8 @@ pub struct Follower {
     pub current: Current,
     /// What was taken.
     pub acknowledgement: watch::Sender<Acknowledgement>,
+    /// The pods that there shall be, for whoever hands over.
+    pub members: watch::Sender<Option<Arc<Members>>>,
     /// What is counted.
     pub metrics: Metrics,
     /// What is held, and how much of it is live and kept.
@@ -85,6 +87,14 @@ impl State {
             held,
             ..Self::default()
         }
+    }
+}
+
+impl State {
+    /// The pods that there shall be, as it was told.
+    #[must_use]
+    pub fn members(&self) -> Option<&Arc<Members>> {
+        self.held.members()
     }
 }
 
@@ -267,6 +277,13 @@ impl Follower {
                 .collect(),
         });
         self.state.refused_types = refused.collect();
+        // After what is served: what is handed over goes to subscriptions of now.
+        let members = self.state.held.members();
+        self.members.send_if_modified(|known| {
+            let is_news = known.as_ref() != members;
+            *known = members.cloned();
+            is_news
+        });
         Ok(())
     }
 
@@ -286,10 +303,11 @@ impl Follower {
         let refused = self.state.refused_types.iter().cloned().chain(refused);
         let refused: Vec<_> = refused.take(MOST_REFUSED).collect();
         self.metrics.refused(count);
-        self.acknowledgement.send_replace(Acknowledgement {
-            revision: held.revision().filter(|_| of_this_stream),
-            further: count - refused.len(),
-            refused,
+        let revision = held.revision().filter(|_| of_this_stream);
+        self.acknowledgement.send_modify(|told| {
+            told.revision = revision;
+            told.further = count - refused.len();
+            told.refused = refused;
         });
     }
 

@@ -11,6 +11,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
+use aws_lc_rs::hmac;
 use zeroize::Zeroizing;
 
 use crate::configuration::stream::Held;
@@ -35,6 +36,9 @@ pub enum KeyError {
     /// The file cannot be read.
     #[error("failed to read the key of the last configuration from {0}")]
     Read(PathBuf, #[source] io::Error),
+    /// The library refuses it.
+    #[error("failed to use {0} as a key: put 32 random bytes there")]
+    Unusable(PathBuf),
     /// It is not as long as a key.
     #[error(
         "failed to use {path} as the key of the last configuration: it has {length} bytes; put 32 random bytes there"
@@ -71,6 +75,7 @@ pub struct Snapshot {
     folder: PathBuf,
     key: LessSafeKey,
     gateway: String,
+    hand_over: [u8; KEY_LENGTH],
 }
 
 impl Snapshot {
@@ -88,12 +93,23 @@ impl Snapshot {
         if key.len() != KEY_LENGTH {
             return Err(wrong());
         }
+        // Another purpose, another key: all pods of a gateway have the same file.
+        let whole = hmac::Key::new(hmac::HMAC_SHA256, &key);
+        let mut hand_over = [0; KEY_LENGTH];
+        hand_over.copy_from_slice(hmac::sign(&whole, b"tidegate hand-over 1").as_ref());
         let key = UnboundKey::new(&AES_256_GCM, &key).map_err(|_| wrong())?;
         Ok(Self {
+            hand_over,
             folder: folder.to_owned(),
             key: LessSafeKey::new(key),
             gateway,
         })
+    }
+
+    /// The key of what pods of the gateway hand over to each other.
+    #[must_use]
+    pub fn hand_over_key(&self) -> &[u8; KEY_LENGTH] {
+        &self.hand_over
     }
 
     /// Reads it; `None`: there is none. Blocking.

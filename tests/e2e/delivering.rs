@@ -1,7 +1,10 @@
 //! From `helm install` to a delivered event: for one URI for all customers, and for registrations at an app.
 
-use super::support::load::{Load, pod};
-use super::support::{Installation, orders, wait_for};
+use serde_json::Value;
+
+use super::support::crm::{self, Authority};
+use super::support::load::Load;
+use super::support::{Installation, condition_of, orders, wait_for};
 
 #[test]
 fn an_event_of_a_global_webhook_is_delivered() {
@@ -57,42 +60,43 @@ fn an_event_of_a_global_webhook_is_delivered() {
     }
 }
 
-/// What the chart is told so that an app may be called that is in the cluster.
-const ALLOW: &str =
-    "allowList: [{host: crm.e2e-registered.svc.cluster.local, ports: [9091], namespaces: [\"*\"]}]";
+/// What the chart is told so that apps may be called that are in the cluster, with certificates of `authority`.
+fn values(authority: &Authority) -> String {
+    let pem = authority.pem().replace('\n', "\n  ");
+    format!(
+        "allowList: [{{host: \"*.e2e-registered.svc.cluster.local\", ports: [{}], namespaces: [\"*\"]}}]\n\
+         caBundle: |\n  {pem}\n",
+        crm::PORT
+    )
+}
 
 #[test]
 fn an_app_is_made_to_send_the_events_of_a_customer() {
-    let installation = Installation::new("registered", ALLOW);
+    let authority = Authority::new("an authority of our own");
+    let installation = Installation::new("registered", &values(&authority));
     installation.wait_until_it_serves();
-    let host = format!("crm.{}.svc.cluster.local", installation.namespace);
-    installation.apply(&pod("crm", "crm", &["--host", &host], 9091));
-    installation.wait_for_condition("pod/crm", "Ready");
-    // The example as it is, but for where things are.
+    crm::start(&installation, "crm", &authority);
+    // Another app shows a certificate that nobody has told us to trust.
+    crm::start(&installation, "stranger", &Authority::new("somebody"));
     for file in ["app", "customers", "consumers"] {
-        let path = format!("{}/examples/crm/{file}.yaml", env!("CARGO_MANIFEST_DIR"));
-        let manifests = std::fs::read_to_string(&path)
-            .unwrap()
-            .replace("namespace: crm", "namespace: NAMESPACE")
-            .replace("http://127.0.0.1:9091", &format!("http://{host}:9091"))
-            .replace(
-                r#"sink: {uri: "http://127.0.0.1:9090/pro"}"#,
-                "sink: {service: {name: load, port: 9090}}",
-            )
-            .replace(
-                r#"sink: {uri: "http://127.0.0.1:9090/acme-vips"}"#,
-                "sink: {service: {name: load, port: 9090, path: /acme-vips}}",
-            );
-        assert!(!manifests.contains("127.0.0.1"), "{path}");
-        installation.apply(&manifests);
+        installation.apply(&crm::manifests(&installation, "crm", file));
     }
+    let strange = |file| {
+        crm::manifests(&installation, "stranger", file)
+            .replace("contact-created", "strange")
+            .replace("pro-contacts", "strange-contacts")
+            .replace("acme-vips", "strange-vips")
+    };
+    let wrong = strange("app") + "---\n" + &strange("consumers");
+    installation.apply(&wrong);
     // acme and globex are on the pro plan.
     let subscribed = || {
         let list = installation.try_get("upstreamsubscriptions")?;
         let items = list["items"].as_array().ok_or("no list")?;
-        let active = items
-            .iter()
-            .filter(|item| item["status"]["state"] == "Active");
+        let active = items.iter().filter(|item| {
+            item["status"]["state"] == "Active"
+                && item["spec"]["eventTypeRef"]["name"] == "contact-created"
+        });
         match active.count() {
             2 => Ok(()),
             _ => Err(format!("{items:?}")),
@@ -100,7 +104,29 @@ fn an_app_is_made_to_send_the_events_of_a_customer() {
     };
     wait_for("two subscriptions at the app", subscribed);
 
-    let url = format!("http://{host}:9091/tenants/acme/contacts");
+    wait_for("a certificate that is not trusted to be told of", || {
+        let list = installation.try_get("upstreamsubscriptions")?;
+        let items = list["items"].as_array().ok_or("no list")?;
+        let is_strange = |item: &&Value| item["spec"]["eventTypeRef"]["name"] == "strange";
+        let strange = items.iter().find(is_strange).ok_or("none")?;
+        let subscribed = condition_of(strange, "Subscribed").ok_or("no condition")?;
+        let error = strange["status"]["lastError"].to_string();
+        match subscribed["status"] == "False" && error.contains("certificate") {
+            true => Ok(()),
+            false => Err(strange.to_string()),
+        }
+    });
+    assert!(
+        !installation
+            .kubectl(&["logs", "stranger", "--container", "crm"])
+            .contains("strange")
+    );
+
+    // Contacts are made within the cluster, past TLS.
+    let url = format!(
+        "http://crm-plain.{}.svc/tenants/acme/contacts",
+        installation.namespace
+    );
     let arguments = [
         "--url",
         &url,
@@ -126,6 +152,6 @@ fn an_app_is_made_to_send_the_events_of_a_customer() {
             _ => Err(list.to_string()),
         }
     });
-    let log = installation.kubectl(&["logs", "crm"]);
+    let log = installation.kubectl(&["logs", "crm", "--container", "crm"]);
     assert!(!log.contains("is disabled"), "{log}");
 }

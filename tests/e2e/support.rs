@@ -1,9 +1,11 @@
 //! An installation in a namespace of its own, and what tests do with it.
 
 pub mod command;
+pub mod crm;
 pub mod dump;
 pub mod load;
 pub mod orders;
+pub mod windows;
 
 use std::sync::Once;
 use std::time::{Duration, Instant};

@@ -4,6 +4,7 @@
 mod captures;
 mod convergence;
 mod entries;
+mod hand_over;
 mod latency;
 mod leaders;
 mod mistakes;

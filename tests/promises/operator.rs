@@ -6,6 +6,7 @@ mod isolation;
 mod pod;
 mod restarts;
 mod rules;
+mod scaling;
 mod statuses;
 mod subscribing;
 

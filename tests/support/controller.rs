@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex};
 
 use futures_util::future::BoxFuture;
 use jiff::Timestamp;
+use tidegate::configuration::stream::{Members, Retirement};
 use tidegate::configuration::{Configuration, Sensitive};
 use tidegate::controller::certificates::{self, Certificates};
 use tidegate::controller::hub::{
@@ -132,6 +133,25 @@ impl Controller {
         self.hub.set(&gateway(), served(configuration));
     }
 
+    /// Serves a configuration with pods that take over what others have at these addresses.
+    pub fn set_members(&self, configuration: Configuration, members: &[&super::gateway::Gateway]) {
+        let addresses = members.iter().map(|pod| pod.probes.to_string());
+        let members = Arc::new(Members {
+            addresses: addresses.collect(),
+        });
+        let served = Served {
+            members,
+            ..served(configuration)
+        };
+        self.hub.set(&gateway(), served);
+    }
+
+    /// How far a pod is with going.
+    pub fn retirement(&self, pod: &str) -> Option<Retirement> {
+        let observed = self.observed()?;
+        observed.pods.iter().find(|it| it.name == pod)?.retirement
+    }
+
     /// What is known of the gateway.
     pub fn observed(&self) -> Option<Arc<GatewayObservation>> {
         let observations = self.hub.observations();
@@ -152,6 +172,9 @@ pub fn served(configuration: Configuration) -> Served {
     Served {
         configuration: Arc::new(configuration),
         token_key: Sensitive::from(TOKEN_KEY),
+        members: Arc::new(Members {
+            addresses: Vec::new(),
+        }),
         log_capacity: 64 << 20,
     }
 }

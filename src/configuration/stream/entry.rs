@@ -16,6 +16,7 @@ use serde_json::value::RawValue;
 use super::frame::put_line;
 use super::hash::ContentHash;
 use super::key::EntryKey;
+use super::members::Members;
 use crate::configuration::{
     CustomerEntry, EventTypeEntry, GatewayEntry, RegistrationEntry, RouteEntry, Sensitive,
     SubscriptionEntry,
@@ -32,6 +33,8 @@ pub enum Entry {
     Gateway(Arc<GatewayEntry>),
     /// Bytes that the log of one pod may take.
     LogCapacity(u64),
+    /// The pods that there shall be.
+    Members(Arc<Members>),
     /// The key of the tokens in webhook URIs.
     TokenKey(Sensitive),
     /// An AppEventType.
@@ -104,6 +107,7 @@ impl Entry {
         match self {
             Self::Gateway(_) => EntryKey::Gateway,
             Self::LogCapacity(_) => EntryKey::LogCapacity,
+            Self::Members(_) => EntryKey::Members,
             Self::TokenKey(_) => EntryKey::TokenKey,
             Self::EventType(entry) => EntryKey::EventType(entry.name.clone()),
             Self::Route(entry) => EntryKey::Route(entry.path.clone()),
@@ -121,6 +125,7 @@ impl Entry {
         let content = match self {
             Self::Gateway(entry) => serde_json::to_string(entry),
             Self::LogCapacity(bytes) => serde_json::to_string(bytes),
+            Self::Members(members) => serde_json::to_string(members),
             Self::TokenKey(key) => serde_json::to_string(key),
             Self::EventType(entry) => serde_json::to_string(entry),
             Self::Route(entry) => serde_json::to_string(entry),
@@ -150,6 +155,7 @@ impl Entry {
         let entry = match key {
             EntryKey::Gateway => Self::Gateway(Arc::new(understood(content)?)),
             EntryKey::LogCapacity => Self::LogCapacity(understood(content)?),
+            EntryKey::Members => Self::Members(Arc::new(understood(content)?)),
             EntryKey::TokenKey => Self::TokenKey(understood(content)?),
             EntryKey::EventType(_) => Self::EventType(Arc::new(understood(content)?)),
             EntryKey::Route(_) => Self::Route(Arc::new(understood(content)?)),

@@ -10,6 +10,7 @@ use super::entry::Entry;
 use super::frame::{Frame, PROTOCOL_VERSION, Put, Welcome};
 use super::hash::ContentHash;
 use super::key::EntryKey;
+use super::members::Members;
 use super::revision::Revision;
 use crate::configuration::{Configuration, RegistrationChange, RegistrationEntry, Sensitive};
 
@@ -115,6 +116,7 @@ impl Held {
                 Entry::Subscription(entry) => configuration.subscriptions.push(Arc::clone(entry)),
                 Entry::Gateway(_)
                 | Entry::LogCapacity(_)
+                | Entry::Members(_)
                 | Entry::TokenKey(_)
                 | Entry::Registration(_) => {}
             }
@@ -144,6 +146,15 @@ impl Held {
     pub fn log_capacity(&self) -> Option<u64> {
         match self.entries.get(&EntryKey::LogCapacity) {
             Some((_, Entry::LogCapacity(bytes))) => Some(*bytes),
+            _ => None,
+        }
+    }
+
+    /// The pods that there shall be; `None`: the controller is of a version that does not say.
+    #[must_use]
+    pub fn members(&self) -> Option<&Arc<Members>> {
+        match self.entries.get(&EntryKey::Members) {
+            Some((_, Entry::Members(members))) => Some(members),
             _ => None,
         }
     }

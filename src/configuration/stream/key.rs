@@ -12,6 +12,8 @@ pub enum EntryKey {
     Gateway,
     /// How much its log may hold.
     LogCapacity,
+    /// The pods that there shall be.
+    Members,
     /// The key of the tokens in webhook URIs.
     TokenKey,
     /// An AppEventType.
@@ -41,6 +43,7 @@ impl EntryKey {
         match self {
             Self::Gateway => "Gateway",
             Self::LogCapacity => "LogCapacity",
+            Self::Members => "Members",
             Self::TokenKey => "TokenKey",
             Self::EventType(_) => "EventType",
             Self::Route(_) => "Route",
@@ -55,7 +58,7 @@ impl EntryKey {
     #[must_use]
     pub fn name(&self) -> Cow<'_, str> {
         match self {
-            Self::Gateway | Self::LogCapacity | Self::TokenKey => Cow::Borrowed(""),
+            Self::Gateway | Self::LogCapacity | Self::Members | Self::TokenKey => Cow::Borrowed(""),
             Self::EventType(name) | Self::Customer(name) | Self::Subscription(name) => {
                 Cow::Owned(name.to_string())
             }
@@ -74,6 +77,7 @@ impl EntryKey {
         let known = match (kind.as_str(), name.as_str()) {
             ("Gateway", "") => Some(Self::Gateway),
             ("LogCapacity", "") => Some(Self::LogCapacity),
+            ("Members", "") => Some(Self::Members),
             ("TokenKey", "") => Some(Self::TokenKey),
             ("EventType", name) => object(name).map(Self::EventType),
             ("Customer", name) => object(name).map(Self::Customer),
@@ -92,6 +96,7 @@ impl fmt::Display for EntryKey {
         match self {
             Self::Gateway => formatter.write_str("the gateway"),
             Self::LogCapacity => formatter.write_str("the log's capacity"),
+            Self::Members => formatter.write_str("the pods that there shall be"),
             Self::TokenKey => formatter.write_str("the key of webhook URIs"),
             Self::EventType(name) => write!(formatter, "AppEventType {name}"),
             Self::Route(_) => formatter.write_str("a webhook URI"),
@@ -116,6 +121,7 @@ mod tests {
         let name = ObjectName::new("shop", "order-placed");
         check(EntryKey::Gateway);
         check(EntryKey::LogCapacity);
+        check(EntryKey::Members);
         check(EntryKey::TokenKey);
         check(EntryKey::EventType(name.clone()));
         check(EntryKey::Customer(name.clone()));

@@ -5,6 +5,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::members::Retirement;
 use super::revision::Revision;
 use crate::api::LifecycleAction;
 use crate::configuration::{CaptureAnswer, Captured, Sensitive, SubscriptionHealth};
@@ -25,6 +26,9 @@ pub struct Acknowledgement {
     pub refused: Vec<RefusedEntry>,
     /// How many more there are.
     pub further: usize,
+    /// How far it is with going; `None`: it stays.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retirement: Option<Retirement>,
 }
 
 /// An entry that was not taken.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::entry::Entry;
 use super::key::EntryKey;
+use super::members::Members;
 use crate::configuration::{Configuration, Sensitive};
 
 /// What one gateway serves.
@@ -16,6 +17,8 @@ pub struct Served {
     pub token_key: Sensitive,
     /// Bytes that the log of one pod may take.
     pub log_capacity: u64,
+    /// The pods that there shall be.
+    pub members: Arc<Members>,
 }
 
 /// One change: an entry that is new or another one, or `None` where it is gone.
@@ -81,6 +84,10 @@ fn keys(before: Option<&Served>, after: &Served, changes: &mut Vec<Change>) {
     if before.map(|before| before.log_capacity) != Some(after.log_capacity) {
         let entry = Entry::LogCapacity(after.log_capacity);
         changes.push((EntryKey::LogCapacity, Some(entry)));
+    }
+    if before.map(|before| &before.members) != Some(&after.members) {
+        let entry = Entry::Members(Arc::clone(&after.members));
+        changes.push((EntryKey::Members, Some(entry)));
     }
 }
 

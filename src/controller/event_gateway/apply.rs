@@ -1,5 +1,6 @@
 //! Reading what is there and carrying a plan out: server-side apply under one field manager. The only I/O here.
 
+use std::collections::BTreeMap;
 use std::fmt::Debug;
 
 use k8s_openapi::api::apps::v1::StatefulSet;
@@ -13,11 +14,11 @@ use kube::core::{DynamicObject, NamespaceResourceScope};
 use kube::{Client, Resource, ResourceExt};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::exposure::http_route_resource;
 use super::names::Names;
-use super::plan::{Expansion, Objects, Observed, Plan};
+use super::plan::{Expansion, HANDED_OVER, Note, Objects, Observed, Plan};
 use crate::api::EventGateway;
 
 /// Who the fields of what is applied belong to.
@@ -101,6 +102,7 @@ pub async fn observe(client: &Client, gateway: &EventGateway) -> Result<Observed
         has_key: key.is_some(),
         ingress: get(client, namespace, "Ingress", &shared).await?,
         http_route: http_route(client, gateway, &names).await?,
+        retirements: BTreeMap::new(),
     })
 }
 
@@ -158,6 +160,7 @@ pub async fn apply(client: &Client, names: &Names, plan: &Plan) -> Result<Statef
     let Plan {
         objects,
         new_key,
+        notes,
         expansions,
         remove_ingress,
         remove_http_route,
@@ -191,6 +194,9 @@ pub async fn apply(client: &Client, names: &Names, plan: &Plan) -> Result<Statef
     applier
         .typed::<NetworkPolicy>("NetworkPolicy", network_policy)
         .await?;
+    for note in notes {
+        applier.note(note).await?;
+    }
     let applied = applier
         .typed::<StatefulSet>("StatefulSet", stateful_set)
         .await?;
@@ -295,16 +301,27 @@ impl Applier<'_> {
         }
     }
 
+    async fn note(&self, note: &Note) -> Result<(), ApplyError> {
+        let Note { claim, handed_over } = note;
+        let value = handed_over.then_some("true");
+        let patch = json!({"metadata": {"annotations": {HANDED_OVER: value}}});
+        self.patch_claim(claim, &patch).await
+    }
+
     async fn expand(&self, expansion: &Expansion) -> Result<(), ApplyError> {
         let Expansion { claim, storage } = expansion;
-        let api: Api<PersistentVolumeClaim> = Api::namespaced(self.client.clone(), self.namespace);
         let patch = json!({"spec": {"resources": {"requests": {"storage": storage}}}});
-        let expanded = api
-            .patch(claim, &PatchParams::default(), &Patch::Merge(&patch))
+        self.patch_claim(claim, &patch).await
+    }
+
+    async fn patch_claim(&self, claim: &str, patch: &Value) -> Result<(), ApplyError> {
+        let api: Api<PersistentVolumeClaim> = Api::namespaced(self.client.clone(), self.namespace);
+        let patched = api
+            .patch(claim, &PatchParams::default(), &Patch::Merge(patch))
             .await;
-        expanded.map(drop).map_err(|source| ApplyError::Write {
+        patched.map(drop).map_err(|source| ApplyError::Write {
             kind: "PersistentVolumeClaim",
-            name: claim.clone(),
+            name: claim.to_owned(),
             source: Box::new(source),
         })
     }

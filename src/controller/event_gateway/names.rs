@@ -45,6 +45,12 @@ impl Names {
         }
     }
 
+    /// Those of the gateway of this name.
+    #[must_use]
+    pub fn new(gateway: ObjectName) -> Self {
+        Self { gateway }
+    }
+
     /// The gateway itself.
     #[must_use]
     pub fn gateway(&self) -> &ObjectName {
@@ -81,10 +87,33 @@ impl Names {
         format!("{}-key", self.shared())
     }
 
+    /// Where the first `replicas` pods take what others hand over.
+    #[must_use]
+    pub fn addresses(&self, replicas: u16) -> Vec<String> {
+        let (shared, service) = (self.shared(), self.headless_service());
+        let namespace = self.namespace();
+        (0..replicas)
+            .map(|ordinal| format!("{shared}-{ordinal}.{service}.{namespace}.svc:{PROBES_PORT}"))
+            .collect()
+    }
+
+    /// The name of one pod.
+    #[must_use]
+    pub fn pod(&self, ordinal: i32) -> String {
+        format!("{}-{ordinal}", self.shared())
+    }
+
     /// The claim of one pod.
     #[must_use]
     pub fn claim(&self, ordinal: i32) -> String {
         format!("{DATA}-{}-{ordinal}", self.shared())
+    }
+
+    /// The number of the pod whose claim this is.
+    #[must_use]
+    pub fn ordinal(&self, claim: &str) -> Option<i32> {
+        let number = claim.strip_prefix(&format!("{DATA}-{}-", self.shared()))?;
+        number.parse().ok().filter(|number| *number >= 0)
     }
 
     /// The labels that select the gateway's pods. They never change: a StatefulSet's selector cannot.

@@ -1,8 +1,10 @@
 //! From an EventGateway and what is there to what shall be there. Pure.
 //!
 //! The plan is whole every time: it does not matter what an earlier one got done. What the plan does not do although
-//! the EventGateway says so, it says as a [`Deviation`]: a smaller number of pods, as long as the pods that would go are
-//! not known to have delivered what they keep; another storage class.
+//! the EventGateway says so, it says as a [`Deviation`]: a smaller number of pods, as long as the pods that would go have
+//! not said that others have what they had; another storage class.
+
+use std::collections::BTreeMap;
 
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::{
@@ -17,6 +19,7 @@ use super::names::{DATA, Names};
 use super::stateful_set::{Claim, Shape, stateful_set};
 use super::{Settings, exposure, metadata, network};
 use crate::api::{ByteSize, EventGateway};
+use crate::configuration::stream::Retirement;
 
 /// Bytes beside the log whatever its size: cursors, retry schedule, the last configuration.
 const BESIDE_THE_LOG: u64 = 256 << 20;
@@ -37,6 +40,8 @@ pub struct Observed {
     pub ingress: Option<Ingress>,
     /// The HTTPRoute of the gateway's name.
     pub http_route: Option<DynamicObject>,
+    /// How far pods are that are to go, by name: those that have said so.
+    pub retirements: BTreeMap<String, Retirement>,
 }
 
 /// What shall be there, and what is to be done for it that is not server-side apply.
@@ -46,6 +51,8 @@ pub struct Plan {
     pub objects: Objects,
     /// The Secret with the key of the last snapshot, if it has to be made. Its value never changes.
     pub new_key: Option<Secret>,
+    /// What is to be noted of claims before the StatefulSet is applied.
+    pub notes: Vec<Note>,
     /// Claims that are to become larger.
     pub expansions: Vec<Expansion>,
     /// Whether the Ingress is one of ours that is not wanted any more.
@@ -79,6 +86,18 @@ pub struct Objects {
     pub http_route: Option<DynamicObject>,
 }
 
+/// The annotation of claims of whose volumes others have all that was not delivered.
+pub const HANDED_OVER: &str = "tidegate.dev/handed-over";
+
+/// What is to be noted of a claim, before the number of pods changes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Note {
+    /// Name of the claim.
+    pub claim: String,
+    /// Whether others have what was on its volume; else a pod writes to it again.
+    pub handed_over: bool,
+}
+
 /// A claim that is to become larger.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Expansion {
@@ -91,12 +110,12 @@ pub struct Expansion {
 /// Something that is not as the EventGateway says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Deviation {
-    /// There are more pods than wanted: those that would go may keep events that nobody else has.
-    MorePods {
-        /// How many there are.
-        there: i32,
+    /// There are more pods than wanted: those that are to go keep events that nobody else has yet.
+    HandingOver {
         /// How many are wanted.
         wanted: i32,
+        /// Those that are to go, with how much each has left; `None`: it has not said.
+        pods: Vec<(String, Option<u64>)>,
     },
     /// The volumes are of another storage class; one cannot be changed.
     OtherStorageClass {
@@ -190,6 +209,7 @@ pub fn plan(
             immutable: Some(true),
             ..Secret::default()
         }),
+        notes: notes(gateway, observed, replicas),
         expansions: expansions(&observed.claims, &wanted),
         remove_ingress: spec.ingress.is_none()
             && is_there_and_ours(observed.ingress.as_ref().map(|it| &it.metadata), gateway),
@@ -216,16 +236,71 @@ fn is_there_and_ours(metadata: Option<&ObjectMeta>, gateway: &EventGateway) -> b
     metadata.is_some_and(|metadata| is_ours(metadata, gateway))
 }
 
-/// Never fewer pods than there are: each may keep events that it has acknowledged and not delivered.
+/// How many pods there are to be: a pod goes when nothing of what it has acknowledged is with it alone, and the last one
+/// first, as a StatefulSet does. A volume that may keep events gets its pod back, whoever has taken that away.
 fn replicas(gateway: &EventGateway, observed: &Observed, deviations: &mut Vec<Deviation>) -> i32 {
+    let names = Names::of(gateway);
     let wanted = i32::from(gateway.spec.replicas());
-    let there = (observed.stateful_set.as_ref())
-        .and_then(|it| it.spec.as_ref()?.replicas)
-        .unwrap_or(0);
-    if there > wanted {
-        deviations.push(Deviation::MorePods { there, wanted });
+    let set = observed.stateful_set.as_ref();
+    let running = set.and_then(|it| it.spec.as_ref()?.replicas).unwrap_or(0);
+    let volumes = observed.claims.iter().filter(|claim| may_keep(claim));
+    let volumes = volumes.filter_map(|claim| names.ordinal(claim.metadata.name.as_deref()?));
+    let last = volumes.max().map_or(0, |ordinal| ordinal + 1);
+    let mut there = running.max(wanted).max(last);
+    while there > wanted && has_nothing(&names, there - 1, observed, gateway.spec.replicas()) {
+        there -= 1;
     }
-    there.max(wanted)
+    if there > wanted {
+        let pods = (wanted..there).map(|ordinal| {
+            let pod = names.pod(ordinal);
+            let left = observed.retirements.get(&pod).map(|it| it.left);
+            (pod, left)
+        });
+        let pods = pods.collect();
+        deviations.push(Deviation::HandingOver { wanted, pods });
+    }
+    there
+}
+
+/// Whether others have all that a pod had, as it says or as was noted, or it never had a volume to keep anything on.
+fn has_nothing(names: &Names, ordinal: i32, observed: &Observed, wanted: u16) -> bool {
+    let retirement = observed.retirements.get(&names.pod(ordinal));
+    if retirement.is_some_and(|it| it.is_done && it.members == usize::from(wanted)) {
+        return true;
+    }
+    let name = names.claim(ordinal);
+    let mut claims = observed.claims.iter();
+    let claim = claims.find(|claim| claim.metadata.name.as_deref() == Some(&name));
+    claim.is_none_or(|claim| !may_keep(claim))
+}
+
+/// Whether the volume of a claim may keep events that nobody else has.
+fn may_keep(claim: &PersistentVolumeClaim) -> bool {
+    let phase = claim.status.as_ref().and_then(|it| it.phase.as_deref());
+    phase != Some("Pending") && !is_noted(claim)
+}
+
+fn is_noted(claim: &PersistentVolumeClaim) -> bool {
+    let annotations = claim.metadata.annotations.as_ref();
+    annotations.is_some_and(|it| it.contains_key(HANDED_OVER))
+}
+
+/// What is to be noted of claims when there are `there` pods.
+fn notes(gateway: &EventGateway, observed: &Observed, there: i32) -> Vec<Note> {
+    let names = Names::of(gateway);
+    let note = |claim: &PersistentVolumeClaim| {
+        let name = claim.metadata.name.clone()?;
+        let ordinal = names.ordinal(&name)?;
+        let is_needed = match is_noted(claim) {
+            true => ordinal < i32::from(gateway.spec.replicas()),
+            false => ordinal >= there && may_keep(claim),
+        };
+        is_needed.then(|| Note {
+            claim: name,
+            handed_over: !is_noted(claim),
+        })
+    };
+    observed.claims.iter().filter_map(note).collect()
 }
 
 fn claim_of(stateful_set: &StatefulSet) -> Option<Claim> {

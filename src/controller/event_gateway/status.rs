@@ -1,5 +1,7 @@
 //! What became of an EventGateway, as its status says it. Pure.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::{StatefulSet, StatefulSetStatus};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
@@ -10,6 +12,7 @@ use crate::api::condition::{READY, RECONCILING, STALLED, reason};
 use crate::api::{
     DeduplicationScope, EventGateway, EventGatewayStatus, MAX_LISTED_ORPHANS, OrphanStatus,
 };
+use crate::configuration::stream::Retirement;
 use crate::provision::keep_transitions;
 
 /// What is known of a gateway beside its objects.
@@ -21,6 +24,8 @@ pub struct Known {
     pub configuration_revision: Option<String>,
     /// What may stand at apps without our being able to remove it.
     pub orphans: Vec<OrphanStatus>,
+    /// How far pods are that are to go, by name: those that have said so.
+    pub retirements: BTreeMap<String, Retirement>,
 }
 
 /// Why an EventGateway could not be carried out.
@@ -108,10 +113,19 @@ fn judge(
         ];
     }
     let mut judgements = Vec::new();
-    let waiting = pods_waited_for(stateful_set);
+    let handing_over = deviations.iter().find_map(|it| match it {
+        Deviation::HandingOver { wanted, pods } => Some((*wanted, pods)),
+        Deviation::OtherStorageClass { .. } => None,
+    });
+    // Those that go take no requests, and are not waited for.
+    let going = handing_over.map_or(0, |(_, pods)| pods.len());
+    let waiting = pods_waited_for(stateful_set, i32::try_from(going).unwrap_or_default());
     match &waiting {
         None => {
-            let pods = stateful_set.and_then(wanted).unwrap_or_default();
+            let pods = match handing_over {
+                Some((wanted, _)) => wanted,
+                None => stateful_set.and_then(wanted).unwrap_or_default(),
+            };
             let message = match pods {
                 1 => "1 pod takes requests".to_owned(),
                 pods => format!("{pods} pods take requests"),
@@ -123,10 +137,16 @@ fn judge(
         }
     }
     // What needs somebody to do something says so as Stalled, although pods go on serving: `spec` is not what is there.
-    let stalled: Vec<_> = deviations.iter().map(|it| explain(gateway, it)).collect();
+    let stalled: Vec<_> = deviations
+        .iter()
+        .filter_map(|it| explain(gateway, it))
+        .collect();
     if !stalled.is_empty() {
         let message = stalled.join("; ");
         judgements.push(judgement(STALLED, true, reason::NOT_AS_SPECIFIED, &message));
+    } else if let Some((wanted, pods)) = handing_over {
+        let message = progress(wanted, pods);
+        judgements.push(judgement(RECONCILING, true, reason::HANDING_OVER, &message));
     } else if let Some(message) = &waiting {
         judgements.push(judgement(
             RECONCILING,
@@ -142,12 +162,29 @@ fn wanted(stateful_set: &StatefulSet) -> Option<i32> {
     stateful_set.spec.as_ref()?.replicas
 }
 
-/// What is not ready yet, in one sentence.
-fn pods_waited_for(stateful_set: Option<&StatefulSet>) -> Option<String> {
+/// How far the pods are that are to go.
+fn progress(wanted: i32, pods: &[(String, Option<u64>)]) -> String {
+    let pods: Vec<String> = pods
+        .iter()
+        .map(|(name, left)| match left {
+            Some(left) => format!("{name} ({left} left)"),
+            None => format!(
+                "{name} (it has not said what it has left: it must run, and be of this version)"
+            ),
+        })
+        .collect();
+    format!(
+        "spec.replicas is {wanted}: before they go, pods hand over to the others what they have not delivered: {}",
+        pods.join(", ")
+    )
+}
+
+/// What is not ready yet, in one sentence. `going` pods are not waited for.
+fn pods_waited_for(stateful_set: Option<&StatefulSet>, going: i32) -> Option<String> {
     let Some(stateful_set) = stateful_set else {
         return Some("no pod was made yet".to_owned());
     };
-    let wanted = wanted(stateful_set).unwrap_or_default();
+    let wanted = wanted(stateful_set).unwrap_or_default() - going;
     let nothing = StatefulSetStatus::default();
     let status = stateful_set.status.as_ref().unwrap_or(&nothing);
     let name = stateful_set.metadata.name.as_deref().unwrap_or_default();
@@ -169,24 +206,22 @@ fn pods_waited_for(stateful_set: Option<&StatefulSet>) -> Option<String> {
         .then(|| format!("{updated} of {wanted} pods are of the newest form"))
 }
 
-fn explain(gateway: &EventGateway, deviation: &Deviation) -> String {
+/// What somebody has to do about it, if that is what it takes.
+fn explain(gateway: &EventGateway, deviation: &Deviation) -> Option<String> {
     match deviation {
-        Deviation::MorePods { there, wanted } => format!(
-            "{there} pods go on although spec.replicas is {wanted}: a pod that goes could take undelivered events with \
-             it; write spec.replicas: {there} again"
-        ),
+        Deviation::HandingOver { .. } => None,
         Deviation::OtherStorageClass { there, wanted } => {
             let class = |class: &Option<String>| match class {
                 Some(class) => class.clone(),
                 None => "the default class".to_owned(),
             };
-            format!(
+            Some(format!(
                 "the volumes are of {} and not of {}: a volume's class cannot be changed; write \
                  spec.storage.storageClassName as it was, or make another EventGateway and move the types to it (this is {})",
                 class(there),
                 class(wanted),
                 gateway.metadata.name.as_deref().unwrap_or_default(),
-            )
+            ))
         }
     }
 }

@@ -6,8 +6,9 @@ use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 use serde_json::{Value, json};
 
-use super::plan::{Deviation, Expansion, Observed, Plan, PlanError, plan};
+use super::plan::{Deviation, Expansion, HANDED_OVER, Observed, Plan, PlanError, plan};
 use super::*;
+use crate::configuration::stream::Retirement;
 
 fn gateway(spec: Value) -> EventGateway {
     let mut whole = json!({"publicUrl": "https://hooks.example.com"});
@@ -49,6 +50,7 @@ fn after(plan: &Plan) -> Observed {
         has_key: true,
         ingress: plan.objects.ingress.clone(),
         http_route: plan.objects.http_route.clone(),
+        retirements: Default::default(),
     }
 }
 
@@ -260,7 +262,7 @@ fn what_is_said_of_the_pods_is_taken_over_but_never_in_place_of_our_own_labels()
 }
 
 #[test]
-fn pods_are_never_taken_away_as_long_as_they_may_keep_events() {
+fn there_are_as_many_pods_as_wanted_whoever_scaled_the_statefulset() {
     let check = |there: i32, wanted: i32, expected: i32, deviations: &[Deviation]| {
         let spec = json!({"replicas": wanted});
         let mut observed = after(&first(spec.clone()));
@@ -275,11 +277,90 @@ fn pods_are_never_taken_away_as_long_as_they_may_keep_events() {
     // Somebody scaled the StatefulSet itself down: that is set right.
     check(1, 2, 2, &[]);
     check(0, 2, 2, &[]);
-    let more = Deviation::MorePods {
-        there: 3,
-        wanted: 1,
+}
+
+#[test]
+fn a_pod_goes_once_others_have_what_it_had_the_last_one_first() {
+    let pod = |ordinal: u32| format!("tidegate-gateway-default-{ordinal}");
+    let done = Retirement {
+        members: 1,
+        left: 0,
+        is_done: true,
     };
-    check(3, 1, 3, &[more]);
+    let busy = Retirement {
+        left: 7,
+        is_done: false,
+        ..done
+    };
+    let of_before = Retirement { members: 2, ..done };
+    let all = [0, 1, 2];
+    let noted = |plan: &Plan| -> Vec<(String, bool)> {
+        let notes = plan.notes.iter();
+        notes
+            .map(|note| (note.claim.clone(), note.handed_over))
+            .collect()
+    };
+    let check =
+        |said: &[(u32, Retirement)], volumes: &[u32], expected: i32, left: &[Option<u64>]| {
+            let spec = json!({"replicas": 1});
+            let mut observed = after(&first(spec.clone()));
+            let set: &mut StatefulSet = observed.stateful_set.as_mut().unwrap();
+            set.spec.as_mut().unwrap().replicas = Some(3);
+            observed.claims = volumes
+                .iter()
+                .map(|ordinal| claim(&format!("data-{}", pod(*ordinal)), "1Gi"))
+                .collect();
+            observed.retirements = said.iter().map(|(at, it)| (pod(*at), *it)).collect();
+            let plan = planned(spec, &observed);
+            assert_eq!(replicas(&plan), expected, "{said:?}");
+            let going = (1..).zip(left).map(|(at, left)| (pod(at), *left)).collect();
+            let deviation = Deviation::HandingOver {
+                wanted: 1,
+                pods: going,
+            };
+            let expected = if left.is_empty() {
+                vec![]
+            } else {
+                vec![deviation]
+            };
+            assert_eq!(plan.deviations, expected, "{said:?}");
+            // It is noted of those that go before they do.
+            let going = volumes.iter().map(|ordinal| *ordinal as i32);
+            let going = going.filter(|ordinal| *ordinal >= replicas(&plan));
+            let notes: Vec<_> = going
+                .map(|ordinal| (format!("data-{}", pod(ordinal as u32)), true))
+                .collect();
+            assert_eq!(noted(&plan), notes, "{said:?}");
+        };
+    check(&[], &all, 3, &[None, None]);
+    check(&[(1, busy), (2, busy)], &all, 3, &[Some(7), Some(7)]);
+    check(&[(1, busy), (2, done)], &all, 2, &[Some(7)]);
+    // A StatefulSet takes the last one away, whoever is done.
+    check(&[(1, done), (2, busy)], &all, 3, &[Some(0), Some(7)]);
+    check(&[(1, done), (2, done)], &all, 1, &[]);
+    // What it said when there were to be more of them does not count.
+    check(&[(1, done), (2, of_before)], &all, 3, &[Some(0), Some(0)]);
+    // Without a volume it never kept anything.
+    check(&[(1, busy)], &[0, 1], 2, &[Some(7)]);
+    check(&[], &[0], 1, &[]);
+
+    // Whoever took a pod away whose volume may keep events: it comes back.
+    let spec = json!({"replicas": 1});
+    let mut observed = after(&first(spec.clone()));
+    observed.claims = all
+        .map(|ordinal| claim(&format!("data-{}", pod(ordinal)), "1Gi"))
+        .into();
+    assert_eq!(replicas(&planned(spec.clone(), &observed)), 3);
+    // Unless it was noted that others have it all.
+    for claim in &mut observed.claims[1..] {
+        claim.metadata.annotations = Some([(HANDED_OVER.to_owned(), "true".to_owned())].into());
+    }
+    let plan = planned(spec, &observed);
+    assert_eq!((replicas(&plan), noted(&plan)), (1, vec![]));
+    // A pod that is to write to it again takes the note back.
+    let plan = planned(json!({"replicas": 2}), &observed);
+    let expected = vec![(format!("data-{}", pod(1)), false)];
+    assert_eq!((replicas(&plan), noted(&plan)), (2, expected));
 }
 
 #[test]

@@ -103,6 +103,7 @@ impl Gateway {
             acknowledged: None,
             refused: Arc::default(),
             further_refused: 0,
+            retirement: None,
             health: Arc::default(),
         });
         let pod = Pod {
@@ -151,6 +152,7 @@ impl Gateway {
             revision,
             refused,
             further,
+            retirement,
         } = acknowledgement;
         // What it had from an earlier leader says nothing of what this one sent.
         let revision = revision.filter(|revision| revision.epoch == epoch);
@@ -163,6 +165,7 @@ impl Gateway {
         if before.acknowledged == revision
             && *before.refused == refused
             && before.further_refused == further
+            && before.retirement == retirement
         {
             return false;
         }
@@ -174,6 +177,7 @@ impl Gateway {
             acknowledged: revision,
             refused,
             further_refused: further,
+            retirement,
             ..(**before).clone()
         });
         pod.taken = revision.map_or(0, |revision| revision.counter);

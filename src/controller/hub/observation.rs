@@ -6,7 +6,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use crate::configuration::SubscriptionHealth;
-use crate::configuration::stream::{EntryKey, Revision};
+use crate::configuration::stream::{EntryKey, Retirement, Revision};
 use crate::event::ObjectName;
 
 /// What is known of all gateways at one moment.
@@ -50,6 +50,8 @@ pub struct PodObservation {
     pub refused: Arc<Vec<Refused>>,
     /// How many more there are than it has named.
     pub further_refused: usize,
+    /// How far it is with going; `None`: it stays.
+    pub retirement: Option<Retirement>,
     /// How it goes with its subscriptions, by name; those that it has told of.
     pub health: Arc<BTreeMap<ObjectName, SubscriptionHealth>>,
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::*;
+use crate::configuration::stream::Members;
 use crate::configuration::stream::report::{Acknowledgement, HealthReport, RefusedEntry};
 use crate::configuration::stream::{Batch, EntryKey, Revision};
 use crate::configuration::{
@@ -54,6 +55,9 @@ fn served(routes: u32) -> Served {
             subscriptions: Vec::new(),
         }),
         token_key: Sensitive::from("key"),
+        members: Arc::new(Members {
+            addresses: Vec::new(),
+        }),
         log_capacity: 1 << 30,
     }
 }
@@ -82,6 +86,7 @@ fn taken(revision: Revision) -> Acknowledgement {
         revision: Some(revision),
         refused: Vec::new(),
         further: 0,
+        retirement: None,
     }
 }
 
@@ -96,7 +101,7 @@ async fn a_pod_gets_its_own_gateways_entries_first_all_then_changes() {
     hub.set(&name("a"), served(3));
     hub.set(&name("b"), served(1));
     let first = sent(&mut early).await.unwrap();
-    assert_eq!((first.put.len(), first.resumed), (3 + 3, true));
+    assert_eq!((first.put.len(), first.resumed), (3 + 4, true));
     hub.set(&name("a"), served(4));
     let change = sent(&mut early).await.unwrap();
     assert_eq!((change.put.len(), change.resumed), (1, false));
@@ -176,7 +181,7 @@ async fn soon_after_a_change_of_leader_pods_are_waited_for() {
     assert!(!publishing.is_finished());
     let mut pod = hub.connect(caller("a", "a-0"), Vec::new());
     let batch = sent(&mut pod).await.unwrap();
-    assert_eq!(batch.put.len(), 3 + 1 + 2);
+    assert_eq!(batch.put.len(), 4 + 1 + 2);
     hub.acknowledge(&pod.teller(), taken(batch.revision));
     publishing.await.unwrap().unwrap();
 }
@@ -228,6 +233,7 @@ async fn what_pods_tell_is_observed_and_goes_with_them() {
         revision: Some(revision),
         refused: vec![refused],
         further: 0,
+        retirement: None,
     };
     hub.acknowledge(&pod.teller(), acknowledgement);
     assert_eq!(of_a().taken_by_all(), Some(revision));

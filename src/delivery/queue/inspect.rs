@@ -20,6 +20,23 @@ impl Queue {
             .collect()
     }
 
+    /// The oldest undelivered events with which nothing is under way: at most `most`, and no more
+    /// than one after their records have so many bytes.
+    pub fn oldest_waiting(&self, most: usize, bytes: u64) -> Vec<(u64, Position)> {
+        let mut left = bytes;
+        self.items
+            .iter()
+            .filter(|item| matches!(item.place, Place::Queued | Place::Waiting))
+            .take_while(|item| {
+                let is_wanted = left > 0;
+                left = left.saturating_sub(item.size());
+                is_wanted
+            })
+            .take(most)
+            .map(|item| (item.sequence, item.position))
+            .collect()
+    }
+
     /// The record of an event stands somewhere else now.
     pub fn relocate(&mut self, sequence: u64, position: Position) -> bool {
         self.items.relocate(sequence, position)

@@ -146,13 +146,14 @@ fn send(world: &World) {
         if number >= rate * seconds {
             return;
         }
-        let due = world.began + Duration::from_nanos(number * 1_000_000_000 / rate);
+        let after = Duration::from_nanos(number * 1_000_000_000 / rate);
+        let due = world.began + after;
         thread::sleep(due.saturating_duration_since(Instant::now()));
         let answer = connection.post(token, &body.replace("#n", &number.to_string()));
-        let at = world.began.elapsed();
+        let took = due.elapsed();
         world.tally(|tally| match answer {
-            Ok(status) => tally.answered(format!("e-{number}"), status, at, due.elapsed()),
-            Err(error) => tally.unanswered(&error, at),
+            Ok(status) => tally.answered(format!("e-{number}"), status, after, took),
+            Err(error) => tally.unanswered(&error, after),
         });
     }
 }
@@ -167,7 +168,8 @@ fn serve(world: &World, stream: TcpStream) {
             "/report" => {
                 let is_done = world.senders.load(Ordering::SeqCst) == 0;
                 let mut report = String::new();
-                world.tally(|tally| report = tally.report(is_done));
+                let now = world.began.elapsed();
+                world.tally(|tally| report = tally.report(is_done, now));
                 (200, report)
             }
             "/sink/down" => {

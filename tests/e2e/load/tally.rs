@@ -4,8 +4,22 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fmt::Write;
 use std::time::Duration;
 
+/// From here on an answer is slow.
+const SLOW: Duration = Duration::from_millis(500);
+
 /// Names of missing events that are told; the number is always.
 const MOST_NAMED: usize = 20;
+
+/// The requests that were due in one second.
+#[derive(Clone, Default)]
+struct Second {
+    answered: u64,
+    /// Of those: with something else than 2xx.
+    refused: u64,
+    /// Of those: not within [`SLOW`].
+    slow: u64,
+    unanswered: u64,
+}
 
 #[derive(Default)]
 pub struct Tally {
@@ -13,30 +27,42 @@ pub struct Tally {
     statuses: BTreeMap<u16, u64>,
     /// How often there was no answer, by how far it came.
     unanswered: BTreeMap<String, u64>,
-    /// The seconds since the start in which something else than 2xx was answered, or nothing.
-    bad_seconds: BTreeSet<u64>,
-    /// Milliseconds from when a request was due to its answer, with the second in which it came.
-    latencies: Vec<(u64, u64)>,
+    /// What became of the requests that were due in each second since the start.
+    seconds: Vec<Second>,
+    /// Milliseconds from when a request was due to its answer.
+    latencies: Vec<u64>,
     acknowledged: HashSet<String>,
     received: HashSet<String>,
     deliveries: u64,
 }
 
 impl Tally {
-    pub fn answered(&mut self, id: String, status: u16, at: Duration, took: Duration) {
+    /// The request with `id`, which was due so long after the start, was answered.
+    pub fn answered(&mut self, id: String, status: u16, due: Duration, took: Duration) {
         *self.statuses.entry(status).or_default() += 1;
-        let millis = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
-        self.latencies.push((millis, at.as_secs()));
-        if (200..300).contains(&status) {
+        let is_taken = (200..300).contains(&status);
+        let second = self.second(due);
+        second.answered += 1;
+        second.refused += u64::from(!is_taken);
+        second.slow += u64::from(took >= SLOW);
+        self.latencies
+            .push(u64::try_from(took.as_millis()).unwrap_or(u64::MAX));
+        if is_taken {
             self.acknowledged.insert(id);
-        } else {
-            self.bad_seconds.insert(at.as_secs());
         }
     }
 
-    pub fn unanswered(&mut self, error: &str, at: Duration) {
+    pub fn unanswered(&mut self, error: &str, due: Duration) {
         *self.unanswered.entry(error.to_owned()).or_default() += 1;
-        self.bad_seconds.insert(at.as_secs());
+        self.second(due).unanswered += 1;
+    }
+
+    fn second(&mut self, due: Duration) -> &mut Second {
+        let index = usize::try_from(due.as_secs()).unwrap_or(usize::MAX);
+        if self.seconds.len() <= index {
+            self.seconds.resize(index + 1, Second::default());
+        }
+        &mut self.seconds[index]
     }
 
     pub fn received(&mut self, id: String) {
@@ -44,9 +70,10 @@ impl Tally {
         self.received.insert(id);
     }
 
-    pub fn report(&self, is_done: bool) -> String {
+    /// All of it as JSON, `now` after the start.
+    pub fn report(&self, is_done: bool, now: Duration) -> String {
         let missing: BTreeSet<_> = self.acknowledged.difference(&self.received).collect();
-        let mut sorted: Vec<_> = self.latencies.iter().map(|(millis, _)| *millis).collect();
+        let mut sorted = self.latencies.clone();
         sorted.sort_unstable();
         let at = |share: f64| {
             let index = ((sorted.len() as f64) * share) as usize;
@@ -57,7 +84,8 @@ impl Tally {
         let mut text = String::new();
         let _ = write!(
             text,
-            "{{\"done\": {is_done}, \"acknowledged\": {}, \"received\": {}, \"deliveries\": {}, \"missing\": {}",
+            "{{\"done\": {is_done}, \"now\": {}, \"acknowledged\": {}, \"received\": {}, \"deliveries\": {}, \"missing\": {}",
+            now.as_secs_f64(),
             self.acknowledged.len(),
             self.received.len(),
             self.deliveries,
@@ -69,11 +97,15 @@ impl Tally {
             .iter()
             .map(|(status, count)| (status.to_string(), *count))
             .collect();
-        let seconds: Vec<_> = self.bad_seconds.iter().collect();
+        let seconds: Vec<_> = self
+            .seconds
+            .iter()
+            .map(|it| [it.answered, it.refused, it.slow, it.unanswered])
+            .collect();
         // Debug forms of lists and maps of texts and numbers are JSON.
         let _ = write!(
             text,
-            ", \"missingIds\": {named:?}, \"statuses\": {statuses:?}, \"unanswered\": {:?}, \"badSeconds\": {seconds:?}",
+            ", \"missingIds\": {named:?}, \"statuses\": {statuses:?}, \"unanswered\": {:?}, \"seconds\": {seconds:?}",
             self.unanswered,
         );
         let _ = write!(

@@ -7,9 +7,45 @@ use super::{Installation, tools_image, wait_for};
 
 /// The manifest of a pod of the tools' image, with the Service of its name, that passes the `restricted` standard.
 pub fn pod(name: &str, program: &str, arguments: &[&str], port: u16) -> String {
+    manifest(name, &[container(program, arguments, "")], port, "")
+}
+
+/// The same behind TLS: the Service leads to `port`, where a sidecar decrypts what it passes to the program at
+/// `plain_port`. Its certificate and key are in the Secret `name` of type `kubernetes.io/tls`.
+pub fn pod_behind_tls(
+    name: &str,
+    program: &str,
+    arguments: &[&str],
+    plain_port: u16,
+    port: u16,
+) -> String {
+    let (listen, to) = (format!("0.0.0.0:{port}"), format!("127.0.0.1:{plain_port}"));
+    let mount = "\n    volumeMounts: [{name: tls, mountPath: /etc/tls, readOnly: true}]";
+    let containers = [
+        container(program, arguments, ""),
+        container("tls", &[&listen, &to, "/etc/tls"], mount),
+    ];
+    let volumes = format!("\n  volumes: [{{name: tls, secret: {{secretName: {name}}}}}]");
+    manifest(name, &containers, port, &volumes)
+}
+
+fn container(program: &str, arguments: &[&str], more: &str) -> String {
     let image = tools_image();
     let arguments: Vec<_> = arguments.iter().map(|text| format!("{text:?}")).collect();
     let arguments = arguments.join(", ");
+    format!(
+        r#"
+  - name: {program}
+    image: {image}
+    imagePullPolicy: IfNotPresent
+    command: [/{program}]
+    args: [{arguments}]
+    securityContext: {{allowPrivilegeEscalation: false, readOnlyRootFilesystem: true, capabilities: {{drop: [ALL]}}}}{more}"#
+    )
+}
+
+fn manifest(name: &str, containers: &[String], port: u16, more: &str) -> String {
+    let containers = containers.concat();
     format!(
         r#"
 apiVersion: v1
@@ -18,15 +54,8 @@ metadata: {{name: {name}, labels: {{app: {name}}}}}
 spec:
   automountServiceAccountToken: false
   terminationGracePeriodSeconds: 1
-  securityContext: {{runAsNonRoot: true, seccompProfile: {{type: RuntimeDefault}}}}
-  containers:
-  - name: {name}
-    image: {image}
-    imagePullPolicy: IfNotPresent
-    command: [/{program}]
-    args: [{arguments}]
-    ports: [{{containerPort: {port}}}]
-    securityContext: {{allowPrivilegeEscalation: false, readOnlyRootFilesystem: true, capabilities: {{drop: [ALL]}}}}
+  securityContext: {{runAsNonRoot: true, seccompProfile: {{type: RuntimeDefault}}}}{more}
+  containers:{containers}
 ---
 apiVersion: v1
 kind: Service
@@ -61,6 +90,11 @@ impl<'a> Load<'a> {
         wait_for(&format!("the sink to be {state}"), || {
             self.ask(&format!("sink/{state}"))
         });
+    }
+
+    /// Ends the sending.
+    pub fn stop(&self) {
+        wait_for("the load to stop", || self.ask("stop"));
     }
 
     /// Waits until everything is sent and `is_enough` says so of the report; gives the report.

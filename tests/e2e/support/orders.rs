@@ -32,6 +32,8 @@ metadata: {name: invoicing, namespace: NAMESPACE}
 spec:
   eventTypeRef: {name: order-placed}
   sink: {service: {name: load, port: 9090}}
+  # So that a sink that was away is tried again soon.
+  delivery: {backoff: {max: 5s}}
 "#;
 
 /// Declares the shop and waits until everything of it is `Ready`.

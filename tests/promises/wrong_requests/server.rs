@@ -109,6 +109,7 @@ impl Server {
             dead_letters: dead_letters.clone(),
             delivery: delivery.clone(),
             registry,
+            beside_probes: axum::Router::new(),
         })
         .await
         .unwrap();

@@ -7,6 +7,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde_json::json;
 
+use crate::configuration::stream::Members;
 use crate::configuration::stream::{Frame, Held, Hello, Served, StreamError, Taken};
 use crate::configuration::stream::{Hashes, PROTOCOL_VERSION, Published, Welcome};
 use crate::configuration::{
@@ -122,6 +123,9 @@ pub fn served(configuration: Configuration) -> Served {
     Served {
         configuration: Arc::new(configuration),
         token_key: Sensitive::from("the key"),
+        members: Arc::new(Members {
+            addresses: Vec::new(),
+        }),
         log_capacity: 1 << 30,
     }
 }

@@ -106,22 +106,42 @@ fn a_gateway_is_ready_when_as_many_pods_as_wanted_take_requests() {
 }
 
 #[test]
+fn pods_that_go_are_told_of_and_not_waited_for() {
+    let known = Known::default();
+    let going = |left| Deviation::HandingOver {
+        wanted: 1,
+        pods: vec![("tidegate-gateway-default-1".to_owned(), left)],
+    };
+    let expected = [
+        ("Ready", "True", "Programmed"),
+        ("Reconciling", "True", "HandingOver"),
+    ];
+    let one = running(json!({
+        "observedGeneration": 1, "replicas": 2, "readyReplicas": 1, "updatedReplicas": 2,
+    }));
+    let check = |left, words| check(&known, Some(&one), &[going(left)], None, &expected, words);
+    check(Some(12), "tidegate-gateway-default-1 (12 left)");
+    check(Some(12), "1 pod takes requests");
+    check(None, "it has not said what it has left");
+}
+
+#[test]
 fn what_somebody_has_to_change_is_said_as_stalled() {
     let known = Known::default();
-    let more = Deviation::MorePods {
-        there: 3,
-        wanted: 1,
+    let class = Deviation::OtherStorageClass {
+        there: None,
+        wanted: Some("fast".to_owned()),
     };
     check(
         &known,
         Some(&whole()),
-        &[more],
+        &[class],
         None,
         &[
             ("Ready", "True", "Programmed"),
             ("Stalled", "True", "NotAsSpecified"),
         ],
-        "write spec.replicas: 3 again",
+        "write spec.storage.storageClassName as it was",
     );
     let invalid = Known {
         invalid: Some("metadata.name has a dot in it".to_owned()),
