@@ -20,6 +20,7 @@ mod last_good;
 mod lead;
 mod leadership;
 mod merge_patch;
+mod partings;
 mod probes;
 mod progress;
 mod records;

@@ -195,6 +195,7 @@ impl Pod {
             refused: Vec::new(),
             further: 0,
             retirement: None,
+            unsent: Vec::new(),
         });
         let members = watch::Sender::new(None);
         let hand_over = HandOver::new(

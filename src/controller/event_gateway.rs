@@ -110,7 +110,18 @@ pub async fn reconcile(
     }
 }
 
-/// The status that `gateway` has now, and the generation of its StatefulSet: nothing is written.
+/// What a look at a gateway's objects says.
+#[derive(Debug)]
+pub struct Look {
+    /// The status that the EventGateway has now.
+    pub status: EventGatewayStatus,
+    /// The generation of its StatefulSet.
+    pub stateful_set: Option<i64>,
+    /// Whether there shall be more or fewer pods than there are: volumes were emptied, or somebody scaled.
+    pub is_to_scale: bool,
+}
+
+/// Looks at what there is of `gateway`; nothing is written.
 ///
 /// # Errors
 /// When what is there cannot be read.
@@ -120,18 +131,24 @@ pub async fn look(
     settings: &Settings,
     mut known: Known,
     now: Timestamp,
-) -> Result<(EventGatewayStatus, Option<i64>), ApplyError> {
+) -> Result<Look, ApplyError> {
     known.invalid = known.invalid.or_else(|| validate(gateway));
     let mut observed = apply::observe(client, gateway).await?;
     observed.retirements = known.retirements.clone();
     let there = observed.stateful_set.as_ref();
     // The key is made by `reconcile` alone; that a plan would have another is nothing to tell.
-    let deviations = match plan::plan(gateway, settings, &observed, &[0; 32]) {
-        Ok(plan) if known.invalid.is_none() => plan.deviations,
-        _ => Vec::new(),
-    };
-    let status = status::status(gateway, &known, there, &deviations, None, now);
-    Ok((status, there.and_then(|it| it.metadata.generation)))
+    let plan = plan::plan(gateway, settings, &observed, &[0; 32]).ok();
+    let plan = plan.filter(|_| known.invalid.is_none());
+    let deviations = plan.as_ref().map_or(&[][..], |plan| &plan.deviations);
+    let replicas = |set: &StatefulSet| set.spec.as_ref().and_then(|spec| spec.replicas);
+    let planned = plan
+        .as_ref()
+        .and_then(|it| replicas(&it.objects.stateful_set));
+    Ok(Look {
+        status: status::status(gateway, &known, there, deviations, None, now),
+        stateful_set: there.and_then(|it| it.metadata.generation),
+        is_to_scale: planned.is_some() && planned != there.and_then(replicas),
+    })
 }
 
 /// The whole chain in one sentence: conditions are all that many people ever see of an error.

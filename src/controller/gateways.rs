@@ -15,7 +15,7 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::decide::Decision;
-use super::event_gateway::{self, Known, Reconciled, Settings};
+use super::event_gateway::{self, Known, Look, Reconciled, Settings};
 use super::hub::GatewayObservation;
 use super::merge_patch::merge_patch;
 use super::progress::Progress;
@@ -344,9 +344,13 @@ async fn one_look(
         });
     }
     match event_gateway::look(client, gateway, settings, known, now).await {
-        Ok((status, stateful_set)) => Some(Outcome {
+        Ok(Look {
             status,
-            is_applied: true,
+            stateful_set,
+            is_to_scale,
+        }) => Some(Outcome {
+            status,
+            is_applied: !is_to_scale,
             stateful_set,
         }),
         Err(error) => {

@@ -31,7 +31,7 @@ pub use authenticate::{Authenticate, AuthenticateError, Caller};
 pub use observation::{GatewayObservation, Observations, PodObservation, Refused};
 pub use session::{Next, Session, Teller};
 
-use crate::configuration::stream::Change;
+use crate::configuration::stream::{Change, Partings};
 use crate::configuration::{Configuration, NoReports, RegistrationChange, Reports};
 use crate::event::ObjectName;
 use crate::provision::store::{NotPublished, Publish};
@@ -129,6 +129,12 @@ impl Hub {
         }
         self.carry_out(&mut state, moved, &mut affected);
         self.observe(&state, &affected);
+    }
+
+    /// What the gateway's pods are to do from now on with EventSubscriptions that they are not sent any
+    /// more.
+    pub fn part(&self, name: &ObjectName, partings: Arc<Partings>) {
+        self.with(name, |gateway| (gateway.part(partings), ()));
     }
 
     /// There is no such gateway any more. Pods of it that still run go on with what they have.

@@ -23,6 +23,7 @@ use super::event_gateway::Names;
 use super::gateways::{Gateways, Looked};
 use super::hub::{Hub, Served};
 use super::last_good::LastGood;
+use super::partings::partings;
 use super::progress::Progress;
 use super::records::Records;
 use super::shows::Shows;
@@ -33,7 +34,7 @@ use super::watch::Fetcher;
 use super::world::{Change, Effect, Scope, World, WrittenObject};
 use super::write::Writer;
 use crate::api::{AppEventType, Customer, MOST_REPLICAS, ObjectReference};
-use crate::configuration::stream::Members;
+use crate::configuration::stream::{Members, Partings};
 use crate::event::ObjectName;
 use crate::provision::driver::{Driver, View, Wishes};
 
@@ -163,6 +164,9 @@ impl Leader {
                     // The hub lives as long as this does.
                     if changed.is_ok() && self.is_started {
                         self.progress.observations = observations.borrow_and_update().clone();
+                        for name in self.progress.observations.gateways.keys() {
+                            self.parts.hub.part(name, Arc::new(self.partings(name)));
+                        }
                         self.statuses_at.get_or_insert(Instant::now() + GATHER_OBSERVATIONS);
                         self.parts.gateways.look_at_all();
                     }
@@ -354,6 +358,7 @@ impl Leader {
             let served = Served {
                 configuration: Arc::clone(configuration),
                 members: Arc::new(Members { addresses }),
+                partings: Arc::new(self.partings(name)),
                 token_key: self.parts.settings.token_key.clone(),
                 log_capacity: size.map_or(DEFAULT_LOG_CAPACITY, |size| size.bytes()),
             };
@@ -372,6 +377,18 @@ impl Leader {
             .collect();
         self.wish();
         self.parts.gateways.look_at_all();
+    }
+
+    /// What a gateway's pods are to do with what they are not sent any more.
+    fn partings(&self, gateway: &ObjectName) -> Partings {
+        let observations = &self.progress.observations;
+        let observation = observations.gateways.get(gateway);
+        partings(
+            gateway,
+            observation.map(|it| &**it),
+            &self.world,
+            &self.decision,
+        )
     }
 
     /// Tells the driver what is wanted. What somebody deletes is not wanted until it has gone.

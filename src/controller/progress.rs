@@ -82,6 +82,7 @@ mod tests {
             health: Arc::default(),
             further_refused: 0,
             retirement: None,
+            unsent: Arc::default(),
         })
     }
 

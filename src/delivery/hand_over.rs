@@ -38,6 +38,23 @@ impl Delivery {
         all.sum::<usize>() as u64
     }
 
+    /// Whether a subscription has got everything that was stored for it until now, or is not there.
+    #[must_use]
+    pub fn has_got_everything(&self, name: &ObjectName) -> bool {
+        let engine = self.engine();
+        let stored = engine.log.high_watermark().borrow().0;
+        let table = engine.table();
+        engine.recovered.load(Ordering::Acquire)
+            && engine.routed.load(Ordering::Acquire) >= stored
+            && table.get(name).is_none_or(|it| it.queue().len() == 0)
+    }
+
+    /// Whether there is such a subscription.
+    #[must_use]
+    pub fn has_subscription(&self, name: &ObjectName) -> bool {
+        self.engine().table().get(name).is_some()
+    }
+
     /// Whether everything that was stored is in the queues, and nothing is under way: attempts,
     /// replays, or what a restart has to meet again.
     #[must_use]

@@ -15,7 +15,9 @@ use super::metrics::{Metrics, NoStream};
 use super::snapshot::Snapshot;
 use super::told::Current;
 use crate::configuration::RegistrationChange;
-use crate::configuration::stream::report::{Acknowledgement, MOST_REFUSED, RefusedEntry};
+use crate::configuration::stream::report::{
+    Acknowledgement, MOST_REFUSED, MOST_REPORTED, RefusedEntry,
+};
 use crate::configuration::stream::{
     Frame, Hashes, Held, Hello, Members, NotAFrame, PROTOCOL_VERSION, StreamError, Taken, saved,
 };
@@ -34,6 +36,13 @@ const RETRY: Duration = Duration::from_secs(2);
 
 /// A stream that lasted so long was a good one.
 const GOOD: Duration = Duration::from_secs(30);
+
+/// How long what is not sent any more stays at least: a request may be answered for so long that
+/// came in before.
+const PART_AFTER: Duration = Duration::from_secs(60);
+
+/// How often it is looked whether it has got everything.
+const PART_AGAIN: Duration = Duration::from_secs(5);
 
 /// Problems of one entry that are told.
 const MOST_PROBLEMS: usize = 10;
@@ -70,6 +79,8 @@ pub struct State {
     refused_types: Vec<RefusedEntry>,
     /// When what could not be made live is tried again.
     unapplied: Option<Instant>,
+    /// When those may go that another gateway serves now.
+    parting: Option<Instant>,
     /// When what has changed is to be kept.
     unsaved: Option<Instant>,
     /// Not before this.
@@ -148,6 +159,7 @@ impl Follower {
                     () = &mut again => break,
                     () = until(self.state.unsaved) => self.save().await,
                     () = until(self.state.unapplied) => self.try_again().await,
+                    () = until(self.state.parting) => self.part().await,
                 }
             }
         }
@@ -179,6 +191,10 @@ impl Follower {
                 }
                 () = until(self.state.unapplied) => {
                     self.try_again().await;
+                    continue;
+                }
+                () = until(self.state.parting) => {
+                    self.part().await;
                     continue;
                 }
             };
@@ -237,10 +253,35 @@ impl Follower {
             tracing::debug!(%revision, "took a revision of the configuration");
         }
         self.acknowledge(true);
+        if self.state.held.unsent().next().is_some() {
+            // What is being answered at this moment may still be stored.
+            self.state.parting = Some(Instant::now() + PART_AFTER);
+        }
         if changed || first {
             let now = Instant::now();
             let at = (now + SAVE_AFTER).max(self.state.save_not_before.unwrap_or(now));
             self.state.unsaved.get_or_insert(at);
+        }
+    }
+
+    /// Lets go what another gateway serves, once it has got everything here.
+    async fn part(&mut self) {
+        self.state.parting = None;
+        let delivery = self.engine.delivery();
+        if self
+            .state
+            .held
+            .let_go(|name| delivery.has_got_everything(name))
+        {
+            tracing::info!("EventSubscriptions that another gateway serves have got everything");
+            self.try_again().await;
+            self.acknowledge(true);
+            self.state
+                .unsaved
+                .get_or_insert(Instant::now() + SAVE_AFTER);
+        }
+        if self.state.held.unsent().next().is_some() {
+            self.state.parting = Some(Instant::now() + PART_AGAIN);
         }
     }
 
@@ -308,6 +349,7 @@ impl Follower {
             told.revision = revision;
             told.further = count - refused.len();
             told.refused = refused;
+            told.unsent = held.unsent().take(MOST_REPORTED).collect();
         });
     }
 

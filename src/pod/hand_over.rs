@@ -170,7 +170,11 @@ impl HandOver {
                 self.pause(LOOK).await?;
                 continue;
             }
-            self.send(sender, batch::of_events(&events)).await?;
+            // All of them are of one subscription. Once that is deleted nobody wants them any more.
+            let subscription = events[0].subscription.clone();
+            let is_wanted = || delivery.has_subscription(&subscription);
+            self.send(sender, batch::of_events(&events), is_wanted)
+                .await?;
             delivery.handed_over(&events);
         }
     }
@@ -209,7 +213,8 @@ impl HandOver {
             }
             // The oldest first, as they came.
             letters.reverse();
-            self.send(sender, batch::of_letters(&letters)).await?;
+            self.send(sender, batch::of_letters(&letters), || true)
+                .await?;
             while let Err(error) = all.remove(&ids).await {
                 tracing::error!(%error, "failed to remove dead letters that another pod has; trying again");
                 self.pause(AGAIN).await?;
@@ -217,14 +222,19 @@ impl HandOver {
         }
     }
 
-    /// Sends a batch until a pod has taken it. A batch that is being sent is sent to its end, so that
+    /// Sends a batch until a pod has taken it, or nobody wants it. A batch that is being sent is sent to its end, so that
     /// it is known what became of it.
-    async fn send(&mut self, sender: &Sender, batch: Vec<u8>) -> Result<(), Changed> {
+    async fn send(
+        &mut self,
+        sender: &Sender,
+        batch: Vec<u8>,
+        is_wanted: impl Fn() -> bool,
+    ) -> Result<(), Changed> {
         if batch.is_empty() {
             return Ok(());
         }
         let id = uuid::Uuid::new_v4().to_string();
-        while !sender.send(&id, &batch, Timestamp::now()).await {
+        while is_wanted() && !sender.send(&id, &batch, Timestamp::now()).await {
             self.pause(AGAIN).await?;
         }
         Ok(())

@@ -3,6 +3,7 @@
 
 mod delivering;
 mod isolation;
+mod keeping;
 mod pod;
 mod restarts;
 mod rules;

@@ -175,6 +175,7 @@ pub fn served(configuration: Configuration) -> Served {
         members: Arc::new(Members {
             addresses: Vec::new(),
         }),
+        partings: Arc::default(),
         log_capacity: 64 << 20,
     }
 }

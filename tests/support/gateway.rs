@@ -100,6 +100,9 @@ impl Gateway {
             .args(["--log-format", "text"]);
         let mut child = command
             .envs(self.log.map(|log| ("RUST_LOG", log)))
+            // As in the image, where there are no certificates.
+            .env("SSL_CERT_FILE", "/nowhere")
+            .env("SSL_CERT_DIR", "/nowhere")
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

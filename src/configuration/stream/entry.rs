@@ -17,6 +17,7 @@ use super::frame::put_line;
 use super::hash::ContentHash;
 use super::key::EntryKey;
 use super::members::Members;
+use super::partings::Partings;
 use crate::configuration::{
     CustomerEntry, EventTypeEntry, GatewayEntry, RegistrationEntry, RouteEntry, Sensitive,
     SubscriptionEntry,
@@ -35,6 +36,8 @@ pub enum Entry {
     LogCapacity(u64),
     /// The pods that there shall be.
     Members(Arc<Members>),
+    /// What to do with EventSubscriptions that are not sent any more.
+    Partings(Arc<Partings>),
     /// The key of the tokens in webhook URIs.
     TokenKey(Sensitive),
     /// An AppEventType.
@@ -108,6 +111,7 @@ impl Entry {
             Self::Gateway(_) => EntryKey::Gateway,
             Self::LogCapacity(_) => EntryKey::LogCapacity,
             Self::Members(_) => EntryKey::Members,
+            Self::Partings(_) => EntryKey::Partings,
             Self::TokenKey(_) => EntryKey::TokenKey,
             Self::EventType(entry) => EntryKey::EventType(entry.name.clone()),
             Self::Route(entry) => EntryKey::Route(entry.path.clone()),
@@ -126,6 +130,7 @@ impl Entry {
             Self::Gateway(entry) => serde_json::to_string(entry),
             Self::LogCapacity(bytes) => serde_json::to_string(bytes),
             Self::Members(members) => serde_json::to_string(members),
+            Self::Partings(partings) => serde_json::to_string(partings),
             Self::TokenKey(key) => serde_json::to_string(key),
             Self::EventType(entry) => serde_json::to_string(entry),
             Self::Route(entry) => serde_json::to_string(entry),
@@ -156,6 +161,7 @@ impl Entry {
             EntryKey::Gateway => Self::Gateway(Arc::new(understood(content)?)),
             EntryKey::LogCapacity => Self::LogCapacity(understood(content)?),
             EntryKey::Members => Self::Members(Arc::new(understood(content)?)),
+            EntryKey::Partings => Self::Partings(Arc::new(understood(content)?)),
             EntryKey::TokenKey => Self::TokenKey(understood(content)?),
             EntryKey::EventType(_) => Self::EventType(Arc::new(understood(content)?)),
             EntryKey::Route(_) => Self::Route(Arc::new(understood(content)?)),

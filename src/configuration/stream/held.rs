@@ -11,8 +11,10 @@ use super::frame::{Frame, PROTOCOL_VERSION, Put, Welcome};
 use super::hash::ContentHash;
 use super::key::EntryKey;
 use super::members::Members;
+use super::partings::{Partings, Unsent};
 use super::revision::Revision;
 use crate::configuration::{Configuration, RegistrationChange, RegistrationEntry, Sensitive};
+use crate::event::ObjectName;
 
 /// Entries that a pod holds at most: ten times what is promised.
 const MOST_ENTRIES: usize = 1_000_000;
@@ -24,6 +26,9 @@ pub struct Held {
     /// Sorted by kind, so that those of one kind stand together.
     entries: BTreeMap<EntryKey, (ContentHash, Entry)>,
     refused: BTreeMap<EntryKey, Vec<String>>,
+    /// EventSubscriptions that are not sent any more, of which nobody has said that they may go. They
+    /// are served on, and are not among the hashes.
+    unsent: BTreeMap<EntryKey, (ContentHash, Entry)>,
     /// A revision that is not complete yet.
     staged: Option<Staged>,
 }
@@ -90,9 +95,55 @@ impl Held {
         refused.map(|(key, problems)| (key, problems.as_slice()))
     }
 
-    /// All entries, sorted by their keys.
-    pub fn entries(&self) -> impl ExactSizeIterator<Item = &Entry> {
-        self.entries.values().map(|(_, entry)| entry)
+    /// All entries, those that are not sent any more last.
+    pub fn entries(&self) -> impl Iterator<Item = &Entry> {
+        let all = self.entries.values().chain(self.unsent.values());
+        all.map(|(_, entry)| entry)
+    }
+
+    /// How many entries there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.entries.len() + self.unsent.len()
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The EventSubscriptions that are not sent any more and go on.
+    pub fn unsent(&self) -> impl Iterator<Item = Unsent> {
+        let entries = self.unsent.values().map(|(_, entry)| entry);
+        entries.filter_map(|entry| match entry {
+            Entry::Subscription(entry) => Some(Unsent {
+                name: entry.name.clone(),
+                uid: entry.uid.clone(),
+            }),
+            _ => None,
+        })
+    }
+
+    /// Lets those go that another gateway serves, and of which `is_drained` says that they have got
+    /// everything. Whether any went.
+    pub fn let_go(&mut self, is_drained: impl Fn(&ObjectName) -> bool) -> bool {
+        let Some(partings) = self.partings() else {
+            return false;
+        };
+        let draining = partings.draining.iter().filter(|name| is_drained(name));
+        let draining: Vec<_> = draining.cloned().map(EntryKey::Subscription).collect();
+        let went = draining
+            .iter()
+            .filter(|key| self.unsent.remove(key).is_some());
+        went.count() > 0
+    }
+
+    fn partings(&self) -> Option<&Arc<Partings>> {
+        match self.entries.get(&EntryKey::Partings) {
+            Some((_, Entry::Partings(partings))) => Some(partings),
+            _ => None,
+        }
     }
 
     /// What is to be served; `None`: there is no gateway among the entries.
@@ -117,6 +168,7 @@ impl Held {
                 Entry::Gateway(_)
                 | Entry::LogCapacity(_)
                 | Entry::Members(_)
+                | Entry::Partings(_)
                 | Entry::TokenKey(_)
                 | Entry::Registration(_) => {}
             }
@@ -267,7 +319,10 @@ impl Held {
         };
         for key in remove {
             self.refused.remove(&key);
-            if self.entries.remove(&key).is_some() {
+            if let Some(entry) = self.entries.remove(&key) {
+                if matches!(key, EntryKey::Subscription(_)) {
+                    self.unsent.insert(key.clone(), entry);
+                }
                 taken.note(key, None);
             }
         }
@@ -282,9 +337,16 @@ impl Held {
                 }
                 Ok((hash, entry)) => {
                     self.refused.remove(&key);
+                    self.unsent.remove(&key);
                     taken.note(key.clone(), Some(&entry));
                     self.entries.insert(key, (hash, entry));
                 }
+            }
+        }
+        if let Some(partings) = self.partings().cloned() {
+            for name in &partings.gone {
+                let key = EntryKey::Subscription(name.clone());
+                self.unsent.remove(&key);
             }
         }
         self.revision = Some(revision);

@@ -14,6 +14,8 @@ pub enum EntryKey {
     LogCapacity,
     /// The pods that there shall be.
     Members,
+    /// What to do with EventSubscriptions that are not sent any more.
+    Partings,
     /// The key of the tokens in webhook URIs.
     TokenKey,
     /// An AppEventType.
@@ -44,6 +46,7 @@ impl EntryKey {
             Self::Gateway => "Gateway",
             Self::LogCapacity => "LogCapacity",
             Self::Members => "Members",
+            Self::Partings => "Partings",
             Self::TokenKey => "TokenKey",
             Self::EventType(_) => "EventType",
             Self::Route(_) => "Route",
@@ -58,7 +61,9 @@ impl EntryKey {
     #[must_use]
     pub fn name(&self) -> Cow<'_, str> {
         match self {
-            Self::Gateway | Self::LogCapacity | Self::Members | Self::TokenKey => Cow::Borrowed(""),
+            Self::Gateway | Self::LogCapacity | Self::Members | Self::Partings | Self::TokenKey => {
+                Cow::Borrowed("")
+            }
             Self::EventType(name) | Self::Customer(name) | Self::Subscription(name) => {
                 Cow::Owned(name.to_string())
             }
@@ -78,6 +83,7 @@ impl EntryKey {
             ("Gateway", "") => Some(Self::Gateway),
             ("LogCapacity", "") => Some(Self::LogCapacity),
             ("Members", "") => Some(Self::Members),
+            ("Partings", "") => Some(Self::Partings),
             ("TokenKey", "") => Some(Self::TokenKey),
             ("EventType", name) => object(name).map(Self::EventType),
             ("Customer", name) => object(name).map(Self::Customer),
@@ -97,6 +103,7 @@ impl fmt::Display for EntryKey {
             Self::Gateway => formatter.write_str("the gateway"),
             Self::LogCapacity => formatter.write_str("the log's capacity"),
             Self::Members => formatter.write_str("the pods that there shall be"),
+            Self::Partings => formatter.write_str("what becomes of EventSubscriptions that go"),
             Self::TokenKey => formatter.write_str("the key of webhook URIs"),
             Self::EventType(name) => write!(formatter, "AppEventType {name}"),
             Self::Route(_) => formatter.write_str("a webhook URI"),
@@ -122,6 +129,7 @@ mod tests {
         check(EntryKey::Gateway);
         check(EntryKey::LogCapacity);
         check(EntryKey::Members);
+        check(EntryKey::Partings);
         check(EntryKey::TokenKey);
         check(EntryKey::EventType(name.clone()));
         check(EntryKey::Customer(name.clone()));

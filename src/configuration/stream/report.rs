@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::members::Retirement;
+use super::partings::Unsent;
 use super::revision::Revision;
 use crate::api::LifecycleAction;
 use crate::configuration::{CaptureAnswer, Captured, Sensitive, SubscriptionHealth};
@@ -29,6 +30,10 @@ pub struct Acknowledgement {
     /// How far it is with going; `None`: it stays.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retirement: Option<Retirement>,
+    /// EventSubscriptions that it has and is not sent any more, at most [`MOST_REPORTED`]; others are
+    /// named when these are dealt with.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unsent: Vec<Unsent>,
 }
 
 /// An entry that was not taken.

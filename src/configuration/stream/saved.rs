@@ -44,7 +44,7 @@ pub fn save(held: &Held, gateway: &str) -> Option<Vec<u8>> {
         version: VERSION,
         gateway: gateway.to_owned(),
         revision: held.revision()?,
-        entries: held.entries().len(),
+        entries: held.len(),
     };
     let mut text = serde_json::to_vec(&head).ok()?;
     text.push(b'\n');

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::entry::Entry;
 use super::key::EntryKey;
 use super::members::Members;
+use super::partings::Partings;
 use crate::configuration::{Configuration, Sensitive};
 
 /// What one gateway serves.
@@ -19,6 +20,8 @@ pub struct Served {
     pub log_capacity: u64,
     /// The pods that there shall be.
     pub members: Arc<Members>,
+    /// What pods are to do with EventSubscriptions that they are not sent any more.
+    pub partings: Arc<Partings>,
 }
 
 /// One change: an entry that is new or another one, or `None` where it is gone.
@@ -88,6 +91,10 @@ fn keys(before: Option<&Served>, after: &Served, changes: &mut Vec<Change>) {
     if before.map(|before| &before.members) != Some(&after.members) {
         let entry = Entry::Members(Arc::clone(&after.members));
         changes.push((EntryKey::Members, Some(entry)));
+    }
+    if before.map(|before| &before.partings) != Some(&after.partings) {
+        let entry = Entry::Partings(Arc::clone(&after.partings));
+        changes.push((EntryKey::Partings, Some(entry)));
     }
 }
 

@@ -3,4 +3,5 @@
 mod convergence;
 mod cost;
 mod make;
+mod partings;
 mod refusals;

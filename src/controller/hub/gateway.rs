@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use super::observation::{GatewayObservation, PodObservation, Refused};
 use crate::configuration::SubscriptionHealth;
 use crate::configuration::stream::report::Acknowledgement;
-use crate::configuration::stream::{Change, EntryKey, Published, Served, changes};
+use crate::configuration::stream::{Change, EntryKey, Partings, Published, Served, changes};
 use crate::event::ObjectName;
 
 /// Tells one stream from another.
@@ -85,6 +85,20 @@ impl Gateway {
         self.change(changes) || is_first
     }
 
+    /// What pods are to do with EventSubscriptions that they are not sent any more.
+    pub fn part(&mut self, partings: Arc<Partings>) -> bool {
+        match &self.served {
+            Some(served) if served.partings != partings => {
+                let served = Served {
+                    partings,
+                    ..served.clone()
+                };
+                self.set(served, Vec::new())
+            }
+            _ => false,
+        }
+    }
+
     /// Changes registrations only.
     pub fn change(&mut self, changes: Vec<Change>) -> bool {
         let is_changed = self.published.change(changes);
@@ -104,6 +118,7 @@ impl Gateway {
             refused: Arc::default(),
             further_refused: 0,
             retirement: None,
+            unsent: Arc::default(),
             health: Arc::default(),
         });
         let pod = Pod {
@@ -153,6 +168,7 @@ impl Gateway {
             refused,
             further,
             retirement,
+            unsent,
         } = acknowledgement;
         // What it had from an earlier leader says nothing of what this one sent.
         let revision = revision.filter(|revision| revision.epoch == epoch);
@@ -166,6 +182,7 @@ impl Gateway {
             && *before.refused == refused
             && before.further_refused == further
             && before.retirement == retirement
+            && *before.unsent == unsent
         {
             return false;
         }
@@ -178,6 +195,7 @@ impl Gateway {
             refused,
             further_refused: further,
             retirement,
+            unsent: Arc::new(unsent),
             ..(**before).clone()
         });
         pod.taken = revision.map_or(0, |revision| revision.counter);

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use crate::configuration::SubscriptionHealth;
-use crate::configuration::stream::{EntryKey, Retirement, Revision};
+use crate::configuration::stream::{EntryKey, Retirement, Revision, Unsent};
 use crate::event::ObjectName;
 
 /// What is known of all gateways at one moment.
@@ -52,6 +52,8 @@ pub struct PodObservation {
     pub further_refused: usize,
     /// How far it is with going; `None`: it stays.
     pub retirement: Option<Retirement>,
+    /// EventSubscriptions that it has and is not sent any more.
+    pub unsent: Arc<Vec<Unsent>>,
     /// How it goes with its subscriptions, by name; those that it has told of.
     pub health: Arc<BTreeMap<ObjectName, SubscriptionHealth>>,
 }

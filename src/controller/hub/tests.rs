@@ -58,6 +58,7 @@ fn served(routes: u32) -> Served {
         members: Arc::new(Members {
             addresses: Vec::new(),
         }),
+        partings: Arc::default(),
         log_capacity: 1 << 30,
     }
 }
@@ -87,6 +88,7 @@ fn taken(revision: Revision) -> Acknowledgement {
         refused: Vec::new(),
         further: 0,
         retirement: None,
+        unsent: Vec::new(),
     }
 }
 
@@ -101,7 +103,7 @@ async fn a_pod_gets_its_own_gateways_entries_first_all_then_changes() {
     hub.set(&name("a"), served(3));
     hub.set(&name("b"), served(1));
     let first = sent(&mut early).await.unwrap();
-    assert_eq!((first.put.len(), first.resumed), (3 + 4, true));
+    assert_eq!((first.put.len(), first.resumed), (3 + 5, true));
     hub.set(&name("a"), served(4));
     let change = sent(&mut early).await.unwrap();
     assert_eq!((change.put.len(), change.resumed), (1, false));
@@ -181,7 +183,7 @@ async fn soon_after_a_change_of_leader_pods_are_waited_for() {
     assert!(!publishing.is_finished());
     let mut pod = hub.connect(caller("a", "a-0"), Vec::new());
     let batch = sent(&mut pod).await.unwrap();
-    assert_eq!(batch.put.len(), 4 + 1 + 2);
+    assert_eq!(batch.put.len(), 5 + 1 + 2);
     hub.acknowledge(&pod.teller(), taken(batch.revision));
     publishing.await.unwrap().unwrap();
 }
@@ -234,6 +236,7 @@ async fn what_pods_tell_is_observed_and_goes_with_them() {
         refused: vec![refused],
         further: 0,
         retirement: None,
+        unsent: Vec::new(),
     };
     hub.acknowledge(&pod.teller(), acknowledgement);
     assert_eq!(of_a().taken_by_all(), Some(revision));

@@ -115,6 +115,12 @@ impl Receiver {
         if is_known {
             return Ok(());
         }
+        // Its configuration may be older than the other pod's.
+        let delivery = engine.delivery();
+        let mut events = batch.events.iter();
+        if !events.all(|(subscription, _)| delivery.has_subscription(subscription)) {
+            return Err(unavailable);
+        }
         let (events, letters) = (batch.events.len(), batch.letters.len());
         // A task of its own: one that goes away in the middle would leave it unknown what is stored.
         let stored =

@@ -18,6 +18,8 @@ use crate::support::eventually;
 /// A running pod. Killed when dropped.
 pub struct Pod {
     pub listen: SocketAddr,
+    /// The admin API.
+    pub admin: SocketAddr,
     probes: SocketAddr,
     folder: tempfile::TempDir,
     arguments: Vec<String>,
@@ -111,6 +113,7 @@ impl Pod {
             .flat_map(|(flag, value)| [flag.to_owned(), value]);
         Self {
             listen,
+            admin,
             probes,
             arguments: arguments.collect(),
             folder,
@@ -124,6 +127,9 @@ impl Pod {
         let mut child = Command::new(env!("CARGO_BIN_EXE_tidegate"))
             .arg("gateway")
             .args(&self.arguments)
+            // As in the image, where there are no certificates.
+            .env("SSL_CERT_FILE", "/nowhere")
+            .env("SSL_CERT_DIR", "/nowhere")
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
@@ -154,6 +160,18 @@ impl Pod {
             answer.is_ok_and(|answer| answer.status().is_success())
         })
         .await;
+    }
+
+    /// How many events a subscription has not got yet; `None`: there is no such subscription here.
+    pub async fn undelivered(&self, subscription: &str) -> Option<u64> {
+        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        let url = format!("http://{}/v1/subscriptions", self.admin);
+        let text = client.get(url).send().await.unwrap().text().await.unwrap();
+        let list: serde_json::Value = serde_json::from_str(&text).unwrap();
+        let mut items = list["items"].as_array().unwrap().iter();
+        let found = items.find(|it| it["subscription"] == subscription)?;
+        let count = found["undelivered"].as_u64();
+        Some(count.unwrap_or_else(|| panic!("{text}")))
     }
 
     /// The URL of a path on the public listener.

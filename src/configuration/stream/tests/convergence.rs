@@ -8,7 +8,7 @@ use proptest::prelude::*;
 
 use super::make;
 use crate::configuration::stream::{
-    Change, Entry, EntryKey, Held, Published, Served, changes, saved,
+    Change, Entry, EntryKey, Held, Partings, Published, Served, changes, saved,
 };
 use crate::configuration::{Configuration, RegistrationChange, RegistrationEntry};
 
@@ -181,6 +181,15 @@ impl World {
         }
     }
 
+    /// What is held, without what is not sent any more and goes on.
+    fn sent(&self) -> Option<Configuration> {
+        let mut configuration = self.held.configuration()?;
+        let unsent: Vec<_> = self.held.unsent().map(|it| it.name).collect();
+        let subscriptions = &mut configuration.subscriptions;
+        subscriptions.retain(|entry| !unsent.contains(&entry.name));
+        Some(configuration)
+    }
+
     fn deliver(&mut self, most: usize) {
         let mut lines = match self.lines.take() {
             None => make::connect(&mut self.held, &self.published).expect("the epoch is not lower"),
@@ -216,7 +225,7 @@ impl World {
             }
         }
         let (configuration, registrations) = &self.history[&taken.revision.counter];
-        assert_eq!(self.held.configuration().as_ref(), Some(configuration));
+        assert_eq!(self.sent().as_ref(), Some(configuration));
         assert_eq!(&self.table, registrations);
         assert_eq!(self.held.refused().len(), 0);
     }
@@ -236,6 +245,16 @@ proptest! {
             world.deliver(usize::MAX);
         }
         let (configuration, registrations) = world.state();
+        prop_assert_eq!(world.sent(), Some(configuration.clone()));
+        // Once it is said that what is not sent is gone, nothing else is there.
+        let unsent = world.held.unsent().map(|it| it.name);
+        let partings = Partings {
+            gone: unsent.collect(),
+            draining: Vec::new(),
+        };
+        let entry = Entry::Partings(Arc::new(partings));
+        world.publish(vec![(EntryKey::Partings, Some(entry))]);
+        world.deliver(usize::MAX);
         prop_assert_eq!(world.held.configuration(), Some(configuration));
         prop_assert_eq!(world.table, registrations);
         prop_assert_eq!(world.held.revision(), Some(world.published.revision()));

@@ -126,6 +126,7 @@ pub fn served(configuration: Configuration) -> Served {
         members: Arc::new(Members {
             addresses: Vec::new(),
         }),
+        partings: Arc::default(),
         log_capacity: 1 << 30,
     }
 }

@@ -70,7 +70,7 @@ fn an_entry_of_another_version_is_refused_and_nothing_else() {
             refused[0].1
         );
         assert!(!refused[0].1.contains("hunter2"), "{}", refused[0].1);
-        assert_eq!(held.entries().len(), 1);
+        assert_eq!(held.len(), 1);
     };
     let with = |entry: Value, path: &str, value: Value| {
         let mut entry = entry;
@@ -127,7 +127,7 @@ fn a_field_that_is_not_used_may_be_unknown() {
         let mut held = Held::default();
         revise(&mut held, 1, true, vec![put("Route", "/shop/1", &entry)]);
         assert_eq!(refused(&held), [], "{value}");
-        assert_eq!(held.entries().len(), 1);
+        assert_eq!(held.len(), 1);
     };
     check(json!(null));
     check(json!(false));
@@ -173,7 +173,7 @@ fn what_is_refused_keeps_its_earlier_form_until_it_is_gone() {
     };
     revise(&mut held, 6, false, vec![Frame::Remove(name)]);
     assert_eq!(refused(&held), []);
-    assert_eq!(held.entries().len(), 0);
+    assert_eq!(held.len(), 0);
 }
 
 #[test]
