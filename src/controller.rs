@@ -20,6 +20,7 @@ mod last_good;
 mod lead;
 mod leadership;
 mod merge_patch;
+mod metrics;
 mod partings;
 mod probes;
 mod progress;
@@ -60,6 +61,7 @@ use kept::{Kept, KeptError};
 use last_good::LastGood;
 use lead::{LeadError, Leader, Parts};
 use leadership::{Leadership, LeadershipError};
+use metrics::Metrics;
 use probes::{ProbesError, Stage};
 use records::Records;
 use server::Leading;
@@ -190,6 +192,7 @@ pub async fn run(options: Options) -> Result<(), ControllerError> {
     let mut registry = Registry::with_prefix("tidegate");
     let key: Arc<std::sync::OnceLock<Sensitive>> = Arc::default();
     let driver = driver(&options, &records, &shows, &key, &mut registry)?;
+    let metrics = Metrics::register(&mut registry);
     let address = probes::start(options.metrics_listen, stages, Arc::new(registry)).await?;
     tracing::info!(%address, identity = options.identity, "serving probes and metrics");
 
@@ -223,7 +226,12 @@ pub async fn run(options: Options) -> Result<(), ControllerError> {
     });
     let scopes = watch::scopes(&options.watch_namespaces);
     watch::start(&client, &scopes, &changes);
-    let writer = Writer::start(client.clone(), options.identity.clone(), changes.clone());
+    let writer = Writer::start(
+        client.clone(),
+        options.identity.clone(),
+        changes.clone(),
+        metrics.clone(),
+    );
     let (looked, looks) = mpsc::unbounded_channel();
     let gateways = Gateways::new(
         client.clone(),
@@ -256,11 +264,13 @@ pub async fn run(options: Options) -> Result<(), ControllerError> {
         gateways,
         looked: looks,
         bundle: configuration.bundle(),
+        metrics: metrics.clone(),
     });
     let ended = tokio::select! {
         done = leader.work(|| {
             configuration.lead(Leading::Here(hub));
             stage.send_replace(Stage::Leading);
+            metrics.leads();
         }) => {
             Some(done.map_err(ControllerError::Lead))
         }

@@ -3,6 +3,8 @@
 //! `dev` and the gateway's pod run the same; what differs is where the configuration comes from, and
 //! who is told what comes in for registrations.
 
+mod metrics;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -134,6 +136,10 @@ impl Storage {
             random,
         };
         let delivery = Delivery::open(parts, &mut registry)?;
+        registry.register_collector(Box::new(metrics::Logs {
+            log: log.clone(),
+            dead_letters: dead_letters.clone(),
+        }));
         Ok(Self {
             log,
             dead_letters,

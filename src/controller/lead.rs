@@ -23,6 +23,7 @@ use super::event_gateway::Names;
 use super::gateways::{Gateways, Looked};
 use super::hub::{Hub, Served};
 use super::last_good::LastGood;
+use super::metrics::Metrics;
 use super::partings::partings;
 use super::progress::Progress;
 use super::records::Records;
@@ -85,6 +86,8 @@ pub struct Parts {
     pub looked: mpsc::UnboundedReceiver<Looked>,
     /// The certificates that pods are to trust, as PEM.
     pub bundle: watch::Receiver<String>,
+    /// What is counted.
+    pub metrics: Metrics,
 }
 
 /// The leader at work.
@@ -164,6 +167,7 @@ impl Leader {
                     // The hub lives as long as this does.
                     if changed.is_ok() && self.is_started {
                         self.progress.observations = observations.borrow_and_update().clone();
+                        self.parts.metrics.observed(&self.progress.observations);
                         for name in self.progress.observations.gateways.keys() {
                             self.parts.hub.part(name, Arc::new(self.partings(name)));
                         }
@@ -297,8 +301,10 @@ impl Leader {
             }
         }
         self.decide_at = None;
+        let began = Instant::now();
         self.decision =
             tokio::task::block_in_place(|| decide(&mut self.world, &self.parts.settings));
+        self.parts.metrics.decided(&self.decision, began.elapsed());
         if !self.is_started {
             self.begin().await?;
         }

@@ -14,6 +14,7 @@ use serde::de::DeserializeOwned;
 use serde_json::json;
 use tokio::sync::{Notify, Semaphore, mpsc};
 
+use super::metrics::{Metrics, Written};
 use super::status::News;
 use super::statuses::StatusWrite;
 use super::world::{Change, WrittenObject};
@@ -41,6 +42,7 @@ struct Inner {
     client: Client,
     recorder: Recorder,
     changes: mpsc::Sender<Change>,
+    metrics: Metrics,
     pending: Mutex<Pending>,
     woken: Notify,
 }
@@ -55,7 +57,12 @@ impl Writer {
     /// Writes from now on. What came of a write is told to `changes`, so that it is known before the
     /// watch tells of it. `instance` is the process's name.
     #[must_use]
-    pub fn start(client: Client, instance: String, changes: mpsc::Sender<Change>) -> Self {
+    pub fn start(
+        client: Client,
+        instance: String,
+        changes: mpsc::Sender<Change>,
+        metrics: Metrics,
+    ) -> Self {
         let reporter = Reporter {
             controller: FIELD_MANAGER.to_owned(),
             instance: Some(instance),
@@ -65,6 +72,7 @@ impl Writer {
             client,
             recorder,
             changes,
+            metrics,
             pending: Mutex::default(),
             woken: Notify::new(),
         }));
@@ -137,6 +145,7 @@ impl Inner {
         let written = tokio::time::timeout(PATIENCE, self.patch(&write)).await;
         let failure = match written {
             Ok(Ok(written)) => {
+                self.metrics.wrote(write.kind, Written::Done);
                 let change = Change::Written(Box::new(written));
                 // Nobody listens any more once the process stops.
                 let _ = self.changes.send(change).await;
@@ -144,6 +153,7 @@ impl Inner {
             }
             Ok(Err(kube::Error::Api(status))) if matches!(status.code, 404 | 409 | 422) => {
                 // It has gone, or is another one now: the watch tells.
+                self.metrics.wrote(write.kind, Written::Outdated);
                 tracing::debug!(object = %write.name, error = %status.message, "a status was not written");
                 None
             }
@@ -151,6 +161,7 @@ impl Inner {
             Err(_) => Some(format!("there was no answer within {PATIENCE:?}")),
         };
         if let Some(error) = failure {
+            self.metrics.wrote(write.kind, Written::Failed);
             tracing::warn!(kind = write.kind.as_str(), object = %write.name, error, "failed to write a status; it is tried again");
             tokio::time::sleep(PAUSE).await;
             let mut pending = self.pending();

@@ -1,5 +1,7 @@
 //! The charts without a cluster: `helm lint`, what templates come to, what values are refused. Needs `helm` alone.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Value, json};
 
 use super::support::command::{helm, try_helm};
@@ -53,6 +55,7 @@ podLabels: {a: b}
 commonLabels: {team: blue}
 serviceMonitor: {enabled: true, labels: {release: prometheus}}
 prometheusRule: {enabled: true, labels: {release: prometheus}}
+dashboard: {enabled: true}
 "#;
 
 #[test]
@@ -236,6 +239,7 @@ fn everything_that_can_be_turned_on_is_there() {
         ("ServiceMonitor", "tidegate-controller"),
         ("PodMonitor", "tidegate-gateways"),
         ("PrometheusRule", "tidegate"),
+        ("ConfigMap", "tidegate-dashboard"),
     ] {
         assert!(find(&made, kind, name).is_some(), "{kind} {name}");
     }
@@ -252,6 +256,60 @@ fn everything_that_can_be_turned_on_is_there() {
         "ConfigMap",
     ] {
         assert!(plain.iter().all(|object| object["kind"] != kind), "{kind}");
+    }
+}
+
+/// The names of metrics in a text, without what a histogram's series add to them.
+fn metrics(text: &str) -> BTreeSet<String> {
+    let is_name = |it: char| it.is_ascii_alphanumeric() || it == '_';
+    let words = text.split(|it: char| !is_name(it));
+    words
+        .filter(|word| word.starts_with("tidegate_"))
+        .map(|word| word.strip_suffix("_bucket").unwrap_or(word).to_owned())
+        .collect()
+}
+
+#[test]
+fn dashboard_and_alerts_ask_for_metrics_that_are_documented() {
+    let documentation = format!("{}/docs/observability.md", env!("CARGO_MANIFEST_DIR"));
+    let documentation = std::fs::read_to_string(documentation).unwrap();
+    let documented = metrics(&documentation);
+    let made = template(EVERYTHING);
+    let dashboard = find(&made, "ConfigMap", "tidegate-dashboard").unwrap();
+    let dashboard: Value =
+        serde_json::from_str(dashboard["data"]["tidegate.json"].as_str().unwrap()).unwrap();
+    let panels = dashboard["panels"].as_array().unwrap();
+    let expressions = panels.iter().flat_map(|panel| {
+        let targets = panel["targets"].as_array().cloned().unwrap_or_default();
+        targets
+            .into_iter()
+            .map(|target| target["expr"].as_str().unwrap().to_owned())
+    });
+    let expressions: Vec<String> = expressions.collect();
+    assert!(expressions.len() > 15, "{expressions:?}");
+    let rules = find(&made, "PrometheusRule", "tidegate").unwrap();
+    let rules = rules["spec"]["groups"][0]["rules"].as_array().unwrap();
+    for rule in rules {
+        let name = rule["alert"].as_str().unwrap();
+        assert!(
+            documentation.contains(&format!("`{name}`")),
+            "{name} is not documented"
+        );
+        assert!(
+            rule["labels"]["severity"].is_string() && rule["for"].is_string(),
+            "{rule}"
+        );
+        for text in ["summary", "description"] {
+            assert!(rule["annotations"][text].is_string(), "{rule}");
+        }
+    }
+    let alerts = rules
+        .iter()
+        .map(|rule| rule["expr"].as_str().unwrap().to_owned());
+    for expression in expressions.into_iter().chain(alerts) {
+        for metric in metrics(&expression) {
+            assert!(documented.contains(&metric), "{metric} in {expression}");
+        }
     }
 }
 

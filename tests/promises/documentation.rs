@@ -85,3 +85,80 @@ fn every_recipe_passes_check() {
         );
     }
 }
+
+/// The names of metrics in a text.
+pub fn metrics(text: &str) -> std::collections::BTreeSet<String> {
+    let is_name = |it: char| it.is_ascii_alphanumeric() || it == '_';
+    let words = text.split(|it: char| !is_name(it));
+    let ours = words.filter(|word| word.starts_with("tidegate_"));
+    ours.map(str::to_owned).collect()
+}
+
+/// Every metric that `/metrics` shows (`exposed`) is in the documentation.
+pub fn documents_all_of(exposed: &str) {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/observability.md");
+    let documented = metrics(&std::fs::read_to_string(page).unwrap());
+    let mut count = 0;
+    for line in exposed.lines() {
+        let Some(rest) = line.strip_prefix("# TYPE ") else {
+            continue;
+        };
+        let (name, kind) = rest.split_once(' ').unwrap();
+        let name = match kind {
+            "counter" => format!("{name}_total"),
+            _ => name.to_owned(),
+        };
+        assert!(
+            documented.contains(&name),
+            "{name} is not in docs/observability.md"
+        );
+        count += 1;
+    }
+    assert!(count > 5, "{exposed}");
+}
+
+#[test]
+fn every_metric_in_the_documentation_is_registered_somewhere() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut sources = String::new();
+    for file in [
+        "src/gateway/metrics.rs",
+        "src/delivery/metrics.rs",
+        "src/engine/metrics.rs",
+        "src/pod/metrics.rs",
+        "src/controller/metrics.rs",
+        "src/provision/driver/metrics.rs",
+    ] {
+        sources.push_str(&std::fs::read_to_string(root.join(file)).unwrap());
+    }
+    let documented = metrics(&std::fs::read_to_string(root.join("docs/observability.md")).unwrap());
+    assert!(documented.len() > 40);
+    for name in documented {
+        let prefixes = [
+            "delivery_",
+            "configuration_",
+            "controller_",
+            "provision_",
+            "",
+        ];
+        let base = name.strip_prefix("tidegate_").unwrap();
+        let base = prefixes
+            .iter()
+            .find_map(|prefix| base.strip_prefix(prefix))
+            .unwrap();
+        let suffixes = ["_total", "_seconds", "_bytes"];
+        let mut forms = vec![base];
+        for suffix in suffixes {
+            forms.extend(
+                forms
+                    .clone()
+                    .iter()
+                    .filter_map(|it| it.strip_suffix(suffix)),
+            );
+        }
+        let is_there = forms
+            .iter()
+            .any(|form| sources.contains(&format!("\"{form}\"")));
+        assert!(is_there, "{name} is nowhere");
+    }
+}

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use axum::http::StatusCode;
 
+use super::super::documentation::documents_all_of;
 use super::entries::{KEY, SINK_HEADER, configuration, delivering, orders, route, subscription};
 use super::send;
 use crate::support::controller::{Controller, served};
@@ -85,6 +86,7 @@ async fn what_is_set_at_the_controller_serves_and_delivers_and_edits_are_live() 
         pod.get(pod.admin, "/metrics").await.0,
         StatusCode::NOT_FOUND
     );
+    documents_all_of(&pod.get(pod.probes, "/metrics").await.1);
 
     let status = pod.stop().await;
     assert!(status.success(), "{status}: {}", pod.output());

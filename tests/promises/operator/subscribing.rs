@@ -9,6 +9,7 @@ use k8s_openapi::api::core::v1::Namespace;
 use kube::api::{Api, DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
 
+use super::super::documentation::documents_all_of;
 use crate::promises::subscribing::spec::Spec;
 use crate::support::api_server::controller::{Controller, condition_of};
 use crate::support::eventually;
@@ -170,6 +171,18 @@ async fn a_customer_is_subscribed_shown_and_unsubscribed() {
         kind["status"]["upstreamSubscriptions"] == 1 && kind["status"]["ready"] == 1
     })
     .await;
+    let url = format!("http://{}/metrics", world.controller.metrics);
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let metrics = client.get(url).send().await.unwrap().text().await.unwrap();
+    documents_all_of(&metrics);
+    for line in [
+        "tidegate_controller_leading 1",
+        r#"tidegate_controller_objects{kind="Customer",state="Ready"} 1"#,
+        r#"tidegate_controller_status_writes_total{kind="Customer",outcome="done"}"#,
+        "tidegate_controller_decision_duration_seconds_count",
+    ] {
+        assert!(metrics.contains(line), "{line} in {metrics}");
+    }
     world.delete("EventSubscription", "acme").await;
     world.all_is_gone().await;
     assert_eq!(world.app.all("acme").len(), 1);

@@ -5,6 +5,7 @@
 
 use std::path::Path;
 
+use super::super::documentation::documents_all_of;
 use super::all_of;
 use super::spec::{Secret, Spec, limits};
 use super::world::World;
@@ -114,7 +115,11 @@ async fn nothing_is_shown(secret: Secret, moods: Behave) {
             .await
             .unwrap();
         assert!(answer.status().is_success(), "{path}");
-        heard.push((path.to_owned(), answer.bytes().await.unwrap().to_vec()));
+        let body = answer.bytes().await.unwrap().to_vec();
+        if path == "/metrics" {
+            documents_all_of(std::str::from_utf8(&body).unwrap());
+        }
+        heard.push((path.to_owned(), body));
     }
     let folder = world.dev.manifests.to_str().unwrap().to_owned();
     for arguments in [
