@@ -5,6 +5,7 @@
 //! `upstream_objects`, the driver of provisioning) are apart; `lead` puts them together. Which
 //! process may do any of it is `leadership`'s.
 
+mod admission;
 mod app_event_type;
 pub mod authentication;
 pub mod certificates;
@@ -93,6 +94,8 @@ pub struct Options {
     pub proxy: Option<ProxySettings>,
     /// Certificates that apps may be of, beside the public roots, as PEM.
     pub more_roots: Option<String>,
+    /// The ValidatingWebhookConfiguration that leads here, if there is one.
+    pub webhook_configuration: Option<String>,
     /// The name of this process among all controllers.
     pub identity: String,
 }
@@ -245,6 +248,10 @@ pub async fn run(options: Options) -> Result<(), ControllerError> {
         writer.clone(),
         looked,
     );
+    let trusted = options.webhook_configuration.clone().map(|name| {
+        let bundle = configuration.bundle();
+        tokio::spawn(admission::keep_trusted(client.clone(), name, bundle))
+    });
     let mut leader = Leader::new(Parts {
         settings: Settings {
             default_gateway: options.default_gateway.clone(),
@@ -280,6 +287,9 @@ pub async fn run(options: Options) -> Result<(), ControllerError> {
         _ = terminate.recv() => None,
     };
     stage.send_replace(Stage::Stopping);
+    if let Some(trusted) = trusted {
+        trusted.abort();
+    }
     configuration.lead(Leading::Elsewhere(None));
     if let Some(Err(ControllerError::Overtaken)) = ended {
         // Whatever is under way is the other one's now.

@@ -54,6 +54,10 @@ pub struct Arguments {
     /// `tidegate-controller` in the controller's namespace.
     #[arg(long, env = "TIDEGATE_CONFIGURATION_URL", value_name = "URL")]
     configuration_url: Option<String>,
+    /// The ValidatingWebhookConfiguration that has objects checked here before they are stored: the API
+    /// server is told to trust this controller's certificate. Default: none.
+    #[arg(long, env = "TIDEGATE_WEBHOOK_CONFIGURATION", value_name = "NAME")]
+    webhook_configuration: Option<String>,
     /// The address that gateways' pods get their configuration from, over TLS.
     #[arg(
         long,
@@ -96,6 +100,7 @@ pub fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
         image_pull_policy,
         image_pull_secrets,
         configuration_url,
+        webhook_configuration,
         configuration_listen,
         metrics_listen,
         allow_list,
@@ -107,6 +112,7 @@ pub fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
     let proxy = ProxySettings::from_variables(|name| std::env::var(name).ok())
         .map_err(|error| Failure::Usage(format!("failed to read HTTPS_PROXY: {error}")))?;
     let options = Options {
+        webhook_configuration,
         default_gateway: default_gateway.unwrap_or_else(|| ObjectName::new(&namespace, "default")),
         image: GatewayImage {
             name: image,

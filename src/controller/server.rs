@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `POST /v1/stream` with a ServiceAccount token, saying what the pod has | frames, for as long as both sides live |
 //! | `POST /v1/acknowledgement`, `/v1/captured`, `/v1/noticed`, `/v1/received`, `/v1/health` with the stream's secret | once it is known, or stored |
+//! | `POST /v1/admission` of the API server's | whether an object would work |
 //!
 //! HTTP/2 only: all that a pod says goes over the one connection that its stream is on, and so to the
 //! same process, however many stand behind the Service's address.
@@ -11,6 +12,7 @@
 //! Only the leader answers; others say who leads. What a pod is sent is the hub's to say, and whose
 //! a token is [`Authenticate`]'s.
 
+mod admission;
 mod bounds;
 mod identity;
 mod refusal;
@@ -100,6 +102,8 @@ struct Shared {
     authenticate: Arc<dyn Authenticate>,
     authentications: Semaphore,
     hellos: Semaphore,
+    /// Objects that are looked at for the API server at the same time.
+    admissions: Semaphore,
     sessions: Sessions,
     stopping: watch::Receiver<bool>,
     bounds: Bounds,
@@ -133,6 +137,7 @@ impl Server {
             authenticate,
             authentications: Semaphore::new(bounds.authentications),
             hellos: Semaphore::new(bounds.hellos),
+            admissions: Semaphore::new(ADMISSIONS),
             sessions: Sessions::default(),
             stopping: stops,
             bounds,
@@ -243,6 +248,9 @@ async fn connection(stream: TcpStream, acceptor: TlsAcceptor, shared: Arc<Shared
     let _ = timeout(bounds.drain, connection).await;
 }
 
+/// Objects that are looked at for the API server at the same time.
+const ADMISSIONS: usize = 4;
+
 /// Requests at the same time on one connection: handshakes that wait, mostly.
 const MOST_REQUESTS: u32 = 256;
 
@@ -277,6 +285,7 @@ fn router(shared: Arc<Shared>, link: Arc<Link>) -> Router {
         .route("/v1/noticed", post(reports::noticed))
         .route("/v1/received", post(reports::received))
         .route("/v1/health", post(reports::health))
+        .route("/v1/admission", post(admission::review))
         .route("/livez", get(|| async { "ok\n" }))
         .layer(Extension(link))
         .with_state(shared)

@@ -56,6 +56,7 @@ commonLabels: {team: blue}
 serviceMonitor: {enabled: true, labels: {release: prometheus}}
 prometheusRule: {enabled: true, labels: {release: prometheus}}
 dashboard: {enabled: true}
+validatingWebhook: {enabled: true}
 "#;
 
 #[test]
@@ -219,6 +220,7 @@ fn everything_that_can_be_turned_on_is_there() {
         "--default-gateway=tidegate/default",
         "--allow-list=/etc/tidegate/allow-list.yaml",
         "--ca-bundle=/etc/tidegate/ca-bundle.pem",
+        "--webhook-configuration=tidegate-tidegate",
         "--configuration-url=https://tidegate-controller.tidegate.svc:8443",
         r#"{"name":"HTTPS_PROXY","value":"http://proxy.example:3128"}"#,
         r#""imagePullSecrets":[{"name":"registry"}]"#,
@@ -240,6 +242,7 @@ fn everything_that_can_be_turned_on_is_there() {
         ("PodMonitor", "tidegate-gateways"),
         ("PrometheusRule", "tidegate"),
         ("ConfigMap", "tidegate-dashboard"),
+        ("ValidatingWebhookConfiguration", "tidegate-tidegate"),
     ] {
         assert!(find(&made, kind, name).is_some(), "{kind} {name}");
     }
@@ -254,6 +257,7 @@ fn everything_that_can_be_turned_on_is_there() {
         "PodMonitor",
         "PrometheusRule",
         "ConfigMap",
+        "ValidatingWebhookConfiguration",
     ] {
         assert!(plain.iter().all(|object| object["kind"] != kind), "{kind}");
     }

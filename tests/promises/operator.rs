@@ -1,6 +1,7 @@
 //! The controller against a real API server: what is declared there is served, and every object
 //! says how it stands.
 
+mod admission;
 mod delivering;
 mod isolation;
 mod keeping;
