@@ -26,5 +26,6 @@ mod promises {
     mod sick_sinks;
     mod signatures;
     mod subscribing;
+    mod upgrades;
     mod wrong_requests;
 }

@@ -3,7 +3,7 @@
 
 mod captures;
 mod convergence;
-mod entries;
+pub mod entries;
 mod hand_over;
 mod latency;
 mod leaders;
@@ -19,7 +19,7 @@ use crate::support::app::hmac_sha256_hex;
 use crate::support::gateway::Gateway;
 
 /// Sends an event to a path, signed with a key; the status of the answer, `None` where there is none.
-async fn send(pod: &Gateway, path: &str, key: &str, id: &str) -> Option<StatusCode> {
+pub async fn send(pod: &Gateway, path: &str, key: &str, id: &str) -> Option<StatusCode> {
     let body = json!({"id": id}).to_string();
     let request = pod
         .client

@@ -7,6 +7,7 @@
 mod binaries;
 mod certificates;
 pub mod controller;
+mod store;
 
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
@@ -35,6 +36,8 @@ const TRIES: usize = 3;
 pub struct ApiServer {
     folder: PathBuf,
     url: String,
+    /// Of the store behind it.
+    etcd: String,
     admin_token: String,
     ca: String,
     /// A shell that ends everything when this process does, however it ends: its stdin closes.
@@ -155,6 +158,7 @@ impl ApiServer {
         Self {
             folder,
             url: format!("https://127.0.0.1:{api}"),
+            etcd: etcd_url,
             admin_token,
             ca: certificates.ca,
             _guard: guard,
@@ -228,14 +232,19 @@ impl ApiServer {
     /// A new namespace for a test, with a name that begins like this.
     pub async fn namespace(&self, purpose: &str) -> String {
         let random = uuid::Uuid::new_v4().simple().to_string();
-        let name = format!("{purpose}-{}", &random[..8]);
-        let namespace = json!({"metadata": {"name": name}});
-        let namespace: Namespace = serde_json::from_value(namespace).unwrap();
-        let api: Api<Namespace> = Api::all(self.admin().await);
-        api.create(&PostParams::default(), &namespace)
+        self.namespace_named(&format!("{purpose}-{}", &random[..8]))
             .await
-            .unwrap();
-        name
+    }
+
+    /// A namespace with just this name, which is made if it is not there.
+    pub async fn namespace_named(&self, name: &str) -> String {
+        let namespace =
+            json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}});
+        let api: Api<Namespace> = Api::all(self.admin().await);
+        let parameters = PatchParams::apply("test").force();
+        let patch = Patch::Apply(&namespace);
+        api.patch(name, &parameters, &patch).await.unwrap();
+        name.to_owned()
     }
 
     /// A kubeconfig for a new ServiceAccount that may do everything, so that what it does can be

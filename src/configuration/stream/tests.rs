@@ -2,6 +2,7 @@
 
 mod convergence;
 mod cost;
+mod golden;
 mod make;
 mod partings;
 mod refusals;

@@ -20,7 +20,8 @@ pub struct Pod {
     pub listen: SocketAddr,
     /// The admin API.
     pub admin: SocketAddr,
-    probes: SocketAddr,
+    /// Probes and metrics.
+    pub probes: SocketAddr,
     folder: tempfile::TempDir,
     arguments: Vec<String>,
     child: Option<Child>,
@@ -31,13 +32,28 @@ impl Pod {
     /// The pod `<name>-0` of the gateway `name` in the controller's namespace, ready. What it needs
     /// is what the controller has made.
     pub async fn start(controller: &Controller, name: &str, listen: SocketAddr) -> Self {
-        let mut pod = Self::prepare(controller, name, listen).await;
+        Self::start_one(controller, name, 0, listen).await
+    }
+
+    /// The same for the pod of this number.
+    pub async fn start_one(
+        controller: &Controller,
+        name: &str,
+        number: usize,
+        listen: SocketAddr,
+    ) -> Self {
+        let mut pod = Self::prepare(controller, name, number, listen).await;
         pod.spawn();
         pod.is_ready().await;
         pod
     }
 
-    async fn prepare(controller: &Controller, name: &str, listen: SocketAddr) -> Self {
+    async fn prepare(
+        controller: &Controller,
+        name: &str,
+        number: usize,
+        listen: SocketAddr,
+    ) -> Self {
         let (client, namespace) = (&controller.admin, &controller.namespace);
         let account = format!("tidegate-gateway-{name}");
         let accounts: Api<ServiceAccount> = Api::namespaced(client.clone(), namespace);
@@ -55,7 +71,7 @@ impl Pod {
         })
         .await;
         let (ca, key) = found.unwrap();
-        let pod_name = format!("{account}-0");
+        let pod_name = format!("{account}-{number}");
         let pods: Api<PodObject> = Api::namespaced(client.clone(), namespace);
         let object = json!({
             "metadata": {"name": pod_name},

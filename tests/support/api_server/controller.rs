@@ -46,12 +46,18 @@ impl Controller {
         for purpose in others {
             names.push(server.namespace(purpose).await);
         }
+        Self::prepare_in(namespace, names).await
+    }
+
+    /// The same in these namespaces.
+    pub async fn prepare_in(namespace: String, others: Vec<String>) -> Self {
+        let server = ApiServer::shared().await;
         Self {
             server,
             admin: server.admin().await,
             kubeconfig: server.kubeconfig(&namespace, ACCOUNT).await,
             namespace,
-            others: names,
+            others,
             metrics: free_address(),
             configuration: free_address(),
             arguments: Vec::new(),
@@ -173,6 +179,15 @@ impl Controller {
         self.child
             .as_mut()
             .is_none_or(|child| child.try_wait().unwrap().is_some())
+    }
+
+    /// The most memory that the process had, in mebibytes (proc(5)).
+    pub fn peak_mebibytes(&self) -> f64 {
+        let path = format!("/proc/{}/status", self.child.as_ref().unwrap().id());
+        let status = std::fs::read_to_string(path).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let kibibytes = line.unwrap().trim().trim_end_matches(" kB");
+        kibibytes.parse::<f64>().unwrap() / 1024.0
     }
 
     /// Everything it printed, over all starts.

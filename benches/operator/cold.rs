@@ -1,0 +1,186 @@
+//! 10,000 customers from cold: how long until each is subscribed at an app and its UpstreamSubscription
+//! says so, how many writes that takes, and what the controller takes of memory. Then nothing is
+//! written for five minutes but the Lease.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::IntoResponse;
+use kube::api::ListParams;
+use serde_json::{Value, json};
+
+use super::objects::{api, create, metric};
+use crate::measure::disk::Disk;
+use crate::measure::report::Report;
+use crate::support::api_server::controller::Controller;
+
+const CUSTOMERS: usize = 10_000;
+/// Seconds until all of them are subscribed.
+const WITHIN: f64 = 60.0;
+/// Writes for each at the most.
+const WRITES: f64 = 3.0;
+/// Mebibytes of memory at the most.
+const MEBIBYTES: f64 = 300.0;
+/// After so long it is no benchmark any more.
+const PATIENCE: Duration = Duration::from_secs(900);
+/// How long nothing is written.
+const QUIET: Duration = Duration::from_secs(300);
+
+pub fn run() {
+    let disk = Disk::prepare("cold");
+    let mut report = Report::new("cold", &disk, "an app in this process");
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .expect("a runtime starts");
+    runtime.block_on(async {
+        let asked = Arc::new(AtomicUsize::new(0));
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await;
+        let listener = listener.expect("a port is free");
+        let app = listener.local_addr().expect("it is bound");
+        let router = axum::Router::new()
+            .fallback(register)
+            .with_state(Arc::clone(&asked));
+        tokio::spawn(async move { axum::serve(listener, router).await });
+
+        let mut controller = Controller::prepare(&["tenant"]).await;
+        let tenant = controller.others[0].clone();
+        let list = disk.folder.join("allow-list.yaml");
+        let allowed = json!([{"host": "127.0.0.1", "ports": [app.port()], "namespaces": [tenant]}]);
+        std::fs::write(&list, allowed.to_string()).unwrap();
+        controller.start_with(&["--allow-list".to_owned(), list.display().to_string()]);
+        declare(&controller, &tenant, &format!("http://{app}")).await;
+
+        let began = Instant::now();
+        controller.spawn();
+        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        let active = "tidegate_provision_registrations{state=\"Active\"}";
+        while metric(&client, controller.metrics, active).await != Some(CUSTOMERS as f64) {
+            let asked = asked.load(Ordering::Relaxed);
+            assert!(began.elapsed() < PATIENCE, "{asked} asked\n{}", controller.output());
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+        println!("  all registrations active after {:?}", began.elapsed());
+        let objects = api(&controller.admin, &tenant, "UpstreamSubscription");
+        while count_active(&objects).await < CUSTOMERS {
+            assert!(began.elapsed() < PATIENCE, "the objects do not say so");
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+        let took = began.elapsed().as_secs_f64();
+        assert_eq!(asked.load(Ordering::Relaxed), CUSTOMERS, "one request each");
+
+        let mut writes = controller.writes_but_the_lease();
+        let mut quiet_since = Instant::now();
+        while quiet_since.elapsed() < QUIET {
+            assert!(began.elapsed() < PATIENCE, "there is always something to write");
+            tokio::time::sleep(Duration::from_secs(5)).await;
+            let now = controller.writes_but_the_lease();
+            if now.len() != writes.len() {
+                writes = now;
+                quiet_since = Instant::now();
+            }
+        }
+        println!("  then no writes but the Lease for {QUIET:?}");
+        let kinds = by_kind(&writes);
+        println!("  writes: {kinds:?}");
+        let each = kinds
+            .iter()
+            .filter(|(kind, _)| kind.contains("upstreamsubscriptions") || kind.ends_with("secrets"))
+            .map(|(_, count)| count)
+            .sum::<usize>() as f64
+            / CUSTOMERS as f64;
+        let mebibytes = controller.peak_mebibytes();
+        println!("  subscribed and shown after {took:.1} s, {each:.2} writes each, at most {mebibytes:.0} MiB of memory");
+        report.ratio("60 s / time until subscribed", WITHIN / took, 1.0);
+        report.ratio("3 / writes for each", WRITES / each, 1.0);
+        report.ratio("300 MiB / memory", MEBIBYTES / mebibytes, 1.0);
+    });
+    report.finish();
+}
+
+async fn register(State(asked): State<Arc<AtomicUsize>>) -> impl IntoResponse {
+    let id = asked.fetch_add(1, Ordering::Relaxed);
+    let body = json!({"data": {"id": format!("h_{id}")}}).to_string();
+    let headers = [("content-type", "application/json")];
+    (StatusCode::CREATED, headers, body)
+}
+
+async fn declare(controller: &Controller, tenant: &str, app: &str) {
+    let client = &controller.admin;
+    let one = |name: &str, content: Value| std::iter::once((name.to_owned(), content));
+    let gateway = json!({"spec": {
+        "publicUrl": "https://hooks.example.com",
+        "allowedNamespaces": {"from": "All"},
+    }});
+    create(
+        client,
+        &controller.namespace,
+        "EventGateway",
+        one("default", gateway),
+    )
+    .await;
+    let event_type = json!({"spec": {
+        "schema": {"type": "object"},
+        "webhook": {"authentication": [{"hmac": {"keys": [{"signingSecret": {}}], "signature": "request.headers['x']"}}]},
+        "subscription": {
+            "limits": {"requestsPerSecond": 10_000, "concurrency": 64},
+            "signingSecret": {"generate": {}},
+            "request": {
+                "url": format!("{app}/$(customer.id)/hooks"),
+                "headers": {"Authorization": "Bearer $(customer.fields.token)"},
+                "body": {"target": "$(webhookUri)", "secret": "$(signingSecret)"},
+            },
+            "response": {"id": "response.body.data.id"},
+        },
+    }});
+    create(client, tenant, "AppEventType", one("contacts", event_type)).await;
+    let all = json!({"spec": {
+        "eventTypeRef": {"name": "contacts"},
+        "customerSelector": {"matchLabels": {"of": "bench"}},
+        "sink": {"uri": "https://sink.example/events"},
+    }});
+    create(client, tenant, "EventSubscription", one("all", all)).await;
+    let names = || (0..CUSTOMERS).map(|number| format!("customer-{number:05}"));
+    let secrets = names().map(|name| {
+        let content = json!({"stringData": {"token": format!("token-of-{name}")}});
+        (name, content)
+    });
+    create(client, tenant, "Secret", secrets).await;
+    let customers = names().map(|name| {
+        let content = json!({
+            "metadata": {"labels": {"of": "bench"}},
+            "spec": {"fieldsFrom": [{"secretRef": {"name": name}}]},
+        });
+        (name, content)
+    });
+    create(client, tenant, "Customer", customers).await;
+}
+
+/// How many of them say that they stand. Read in pages, so that the API server stays small.
+async fn count_active(objects: &kube::Api<kube::api::DynamicObject>) -> usize {
+    let mut parameters = ListParams::default().limit(500);
+    let mut active = 0;
+    loop {
+        let page = objects.list(&parameters).await.unwrap();
+        let states = page.items.iter().map(|it| &it.data["status"]["state"]);
+        active += states.filter(|state| **state == "Active").count();
+        match page.metadata.continue_.filter(|it| !it.is_empty()) {
+            Some(next) => parameters = parameters.continue_token(&next),
+            None => return active,
+        }
+    }
+}
+
+fn by_kind(writes: &[String]) -> BTreeMap<String, usize> {
+    let mut kinds = BTreeMap::new();
+    for write in writes {
+        let kind = write.rsplit_once(' ').map_or(&**write, |(kind, _)| kind);
+        *kinds.entry(kind.to_owned()).or_default() += 1;
+    }
+    kinds
+}
