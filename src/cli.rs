@@ -25,6 +25,7 @@ mod render;
 mod replay;
 mod schema;
 mod send;
+mod serving;
 
 pub use failure::Failure;
 

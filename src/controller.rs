@@ -37,6 +37,7 @@ mod watch;
 mod world;
 mod write;
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -94,6 +95,8 @@ pub struct Options {
     pub proxy: Option<ProxySettings>,
     /// Certificates that apps may be of, beside the public roots, as PEM.
     pub more_roots: Option<String>,
+    /// What gateways' pods get of the controller's environment.
+    pub pod_environment: BTreeMap<String, String>,
     /// The ValidatingWebhookConfiguration that leads here, if there is one.
     pub webhook_configuration: Option<String>,
     /// The name of this process among all controllers.
@@ -244,6 +247,7 @@ pub async fn run(options: Options) -> Result<(), ControllerError> {
             image_pull_secrets: options.image.pull_secrets.clone(),
             configuration_url: options.configuration_url.clone(),
             ca: configuration.bundle().borrow().clone(),
+            environment: options.pod_environment.clone(),
         },
         writer.clone(),
         looked,

@@ -25,4 +25,5 @@ pub mod outbound;
 pub mod pod;
 pub mod provision;
 pub mod schema;
+pub mod telemetry;
 pub mod webhook;

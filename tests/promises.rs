@@ -26,6 +26,7 @@ mod promises {
     mod sick_sinks;
     mod signatures;
     mod subscribing;
+    mod traces;
     mod upgrades;
     mod wrong_requests;
 }

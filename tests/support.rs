@@ -5,6 +5,7 @@
 
 pub mod api_server;
 pub mod app;
+pub mod collector;
 pub mod command;
 pub mod controller;
 pub mod dev;

@@ -9,9 +9,11 @@ use tidegate::controller::{self, GatewayImage, Options};
 use tidegate::event::ObjectName;
 use tidegate::outbound::ProxySettings;
 use tidegate::provision::client::PrivateHost;
+use tidegate::telemetry::settings;
 
 use super::Failure;
 use super::logging::{self, LogFormat};
+use super::serving::serve;
 
 /// Run the controller in a cluster: watch resources, serve gateways, subscribe at apps.
 ///
@@ -112,6 +114,7 @@ pub fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
     let proxy = ProxySettings::from_variables(|name| std::env::var(name).ok())
         .map_err(|error| Failure::Usage(format!("failed to read HTTPS_PROXY: {error}")))?;
     let options = Options {
+        pod_environment: settings::handed_on(|name| std::env::var(name).ok()),
         webhook_configuration,
         default_gateway: default_gateway.unwrap_or_else(|| ObjectName::new(&namespace, "default")),
         image: GatewayImage {
@@ -139,14 +142,12 @@ pub fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
         more_roots: ca_bundle.map(|path| read(&path)).transpose()?,
         identity: unique(identity),
     };
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| Failure::from_error(&error))?;
-    runtime
-        .block_on(controller::run(options))
-        .map_err(|error| Failure::from_error(&error))?;
-    Ok(ExitCode::SUCCESS)
+    let more_roots = options.more_roots.clone();
+    serve(
+        "tidegate-controller",
+        more_roots.as_deref(),
+        controller::run(options),
+    )
 }
 
 fn read(path: &Path) -> Result<String, Failure> {

@@ -11,6 +11,7 @@ use url::Url;
 
 use super::Failure;
 use super::logging::{self, LogFormat};
+use super::serving::serve;
 
 /// Run everything in one process from manifests: receive, store, route and deliver.
 ///
@@ -87,14 +88,8 @@ pub fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
         proxy,
         more_roots,
     };
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| Failure::from_error(&error))?;
-    runtime
-        .block_on(dev::run(options))
-        .map_err(|error| Failure::from_error(&error))?;
-    Ok(ExitCode::SUCCESS)
+    let more_roots = options.more_roots.clone();
+    serve("tidegate-dev", more_roots.as_deref(), dev::run(options))
 }
 
 fn public_url(text: &str) -> Result<String, String> {

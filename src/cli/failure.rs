@@ -29,6 +29,12 @@ impl Failure {
         Self::Failed(text)
     }
 
+    /// The same as one that whoever typed the command, or set its variables, can mend.
+    pub fn of_usage(self) -> Self {
+        let (Self::Usage(text) | Self::Failed(text)) = self;
+        Self::Usage(text)
+    }
+
     /// Prints the failure to stderr and gives the exit code.
     pub fn report(self) -> ExitCode {
         let (text, code) = match self {

@@ -10,6 +10,7 @@ use url::Url;
 
 use super::Failure;
 use super::logging::{self, LogFormat};
+use super::serving::serve;
 
 /// Serve as a pod of an EventGateway: receive, store and deliver what the controller says.
 ///
@@ -128,14 +129,7 @@ pub fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
         pod,
         log_capacity,
     };
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| Failure::from_error(&error))?;
-    runtime
-        .block_on(pod::run(options))
-        .map_err(|error| Failure::from_error(&error))?;
-    Ok(ExitCode::SUCCESS)
+    serve("tidegate-gateway", None, pod::run(options))
 }
 
 fn https_url(text: &str) -> Result<Url, String> {

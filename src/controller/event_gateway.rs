@@ -18,6 +18,8 @@ pub mod status;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
@@ -43,6 +45,8 @@ pub struct Settings {
     pub configuration_url: String,
     /// The certificate authority of the configuration server, as PEM.
     pub ca: String,
+    /// What pods get of the controller's own environment.
+    pub environment: BTreeMap<String, String>,
 }
 
 /// What is wrong with an EventGateway that the API server let through, in one sentence.

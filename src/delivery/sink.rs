@@ -28,8 +28,9 @@ use self::message::Message;
 use self::signing::Signer;
 use super::sender::{Attempt, Failure, FailureKind, Outcome, Sender, UnusableSink};
 use crate::configuration::{Format, Sink, SubscriptionEntry, Tls};
-use crate::event::{Event, ExtensionValue};
+use crate::event::{Event, ExtensionValue, ObjectName};
 use crate::outbound::{AddressPolicy, ClientError, Outbound, UrlRefused};
+use crate::telemetry::{self, Span};
 
 /// What requests to sinks call themselves.
 const USER_AGENT: &str = concat!("tidegate/", env!("CARGO_PKG_VERSION"));
@@ -78,6 +79,7 @@ impl HttpSinks {
         self.outbound.check(policy, &url)?;
         let signer = signing.as_ref().map(Signer::new).transpose()?;
         Ok(HttpSink {
+            subscription: entry.name.clone(),
             client: self.client(policy, tls)?,
             url,
             format: *format,
@@ -154,6 +156,8 @@ pub enum SinkError {
 
 /// The sink of one subscription.
 pub struct HttpSink {
+    /// Whose it is, for traces.
+    subscription: ObjectName,
     client: Arc<reqwest::Client>,
     url: Url,
     format: Format,
@@ -164,13 +168,45 @@ pub struct HttpSink {
 
 impl Sender for HttpSink {
     fn send<'a>(&'a self, event: &'a Event, attempt: Attempt) -> BoxFuture<'a, Outcome> {
-        self.attempt(event, attempt).boxed()
+        async move {
+            let mut span = telemetry::attempt(event, &self.subscription);
+            let outcome = self.attempt(event, attempt, span.traceparent()).await;
+            if span.is_there() {
+                trace(&mut span, &self.url, attempt, &outcome);
+            }
+            outcome
+        }
+        .boxed()
+    }
+}
+
+/// What a span says of an attempt.
+fn trace(span: &mut Span, url: &Url, attempt: Attempt, outcome: &Outcome) {
+    span.set("tidegate.attempt", i64::from(attempt.number));
+    span.set("http.request.method", "POST");
+    if let Some(host) = url.host_str() {
+        span.set("server.address", host.to_owned());
+    }
+    let status = match outcome {
+        Outcome::Delivered { status } => Some(*status),
+        Outcome::Retry { failure, .. } | Outcome::Refused { failure } => {
+            span.fail(failure.kind.as_str());
+            failure.status
+        }
+    };
+    if let Some(status) = status {
+        span.set("http.response.status_code", i64::from(status));
     }
 }
 
 impl HttpSink {
-    async fn attempt(&self, event: &Event, attempt: Attempt) -> Outcome {
-        let message = match self.message(event, attempt) {
+    async fn attempt(
+        &self,
+        event: &Event,
+        attempt: Attempt,
+        traceparent: Option<String>,
+    ) -> Outcome {
+        let message = match self.message(event, attempt, traceparent.as_deref()) {
             Ok(message) => message,
             Err(error) => {
                 return Outcome::Refused {
@@ -215,8 +251,13 @@ impl HttpSink {
         outcome
     }
 
-    /// The whole request but its URL.
-    fn message(&self, event: &Event, attempt: Attempt) -> Result<Message, message::EncodingError> {
+    /// The whole request but its URL. `traceparent` is this attempt's own, where there are traces.
+    fn message(
+        &self,
+        event: &Event,
+        attempt: Attempt,
+        traceparent: Option<&str>,
+    ) -> Result<Message, message::EncodingError> {
         let Message { mut headers, body } = message::of(self.format, event)?;
         headers.insert(header::USER_AGENT, HeaderValue::from_static(USER_AGENT));
         if body.is_empty() {
@@ -229,6 +270,10 @@ impl HttpSink {
             {
                 headers.insert(HeaderName::from_static(name), value);
             }
+        }
+        // The event's own says where the event is from; this one whose request it is.
+        if let Some(Ok(own)) = traceparent.map(HeaderValue::from_str) {
+            headers.insert(HeaderName::from_static(TRACE_CONTEXT[0]), own);
         }
         headers.extend(self.headers.clone());
         if let Some(signer) = &self.signer {

@@ -234,7 +234,14 @@ impl Ingest {
             headers,
             ..
         } = parts;
-        let case = Case::new(snapshot, good, registration, read, (method, uri, headers));
+        let case = Case::new(
+            snapshot,
+            good,
+            registration,
+            read,
+            (method, uri, headers),
+            running.traceparent(),
+        );
         match self.judge(case).await? {
             (
                 Verdict::Capture {

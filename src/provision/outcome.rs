@@ -26,6 +26,21 @@ pub enum RequestKind {
     Unsubscribe(usize),
 }
 
+impl RequestKind {
+    /// The name as metrics and traces show it.
+    #[must_use]
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Prepare(_) => "Prepare",
+            Self::Subscribe => "Subscribe",
+            Self::FollowUp(_) => "FollowUp",
+            Self::Lookup(_) => "Lookup",
+            Self::Renew => "Renew",
+            Self::Unsubscribe(_) => "Unsubscribe",
+        }
+    }
+}
+
 /// What became of one request.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Outcome {
@@ -64,6 +79,21 @@ pub enum Outcome {
         /// How long the app asks to wait.
         retry_after: Option<Duration>,
     },
+}
+
+impl Outcome {
+    /// The name as metrics and traces show it.
+    #[must_use]
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Succeeded(_) | Self::Found { .. } => "Succeeded",
+            Self::Conflict(_) => "Conflict",
+            Self::Gone => "Gone",
+            Self::Refused { .. } => "Refused",
+            Self::NotSent { .. } => "NotSent",
+            Self::Unknown { .. } => "Unknown",
+        }
+    }
 }
 
 /// What was read from the answer to a request that succeeded.

@@ -46,6 +46,7 @@ caBundle: |
   AAAA
   -----END CERTIFICATE-----
 env: {HTTPS_PROXY: "http://proxy.example:3128"}
+traces: {endpoint: "http://collector.example:4318", sampler: traceidratio, samplerArgument: 0.1}
 nodeSelector: {disk: ssd}
 tolerations: [{key: a, operator: Exists}]
 affinity: {nodeAffinity: {}}
@@ -223,6 +224,7 @@ fn everything_that_can_be_turned_on_is_there() {
         "--webhook-configuration=tidegate-tidegate",
         "--configuration-url=https://tidegate-controller.tidegate.svc:8443",
         r#"{"name":"HTTPS_PROXY","value":"http://proxy.example:3128"}"#,
+        r#"{"name":"OTEL_TRACES_SAMPLER_ARG","value":"0.1"}"#,
         r#""imagePullSecrets":[{"name":"registry"}]"#,
         r#""priorityClassName":"high""#,
         r#""nodeSelector":{"disk":"ssd"}"#,

@@ -22,6 +22,7 @@ pub struct Dev {
     arguments: Vec<String>,
     /// What `RUST_LOG` says, if anything.
     log: Option<String>,
+    variables: Vec<(String, String)>,
     child: Option<Child>,
     output: Arc<Mutex<Vec<u8>>>,
     /// They read until the process has ended and everything is read.
@@ -93,6 +94,11 @@ impl Dev {
         self.log = Some(log.to_owned());
     }
 
+    /// From its next start on it has this in its environment.
+    pub fn variable(&mut self, name: &str, value: &str) {
+        self.variables.push((name.to_owned(), value.to_owned()));
+    }
+
     /// From its next start on it has these arguments beside its own.
     pub fn start_as(&mut self, arguments: &[String]) {
         self.arguments = arguments.to_vec();
@@ -111,6 +117,7 @@ impl Dev {
                 .map(|argument| (*argument).to_owned())
                 .collect(),
             log: None,
+            variables: Vec::new(),
             child: None,
             output: Arc::default(),
             readers: Vec::new(),
@@ -152,6 +159,7 @@ impl Dev {
             ])
             .args(&self.arguments)
             .envs(self.log.as_ref().map(|log| ("RUST_LOG", log)))
+            .envs(self.variables.iter().cloned())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());

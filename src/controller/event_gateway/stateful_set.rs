@@ -188,17 +188,7 @@ fn container(gateway: &EventGateway, settings: &Settings) -> Container {
             argument("probes", &format_args!("0.0.0.0:{PROBES_PORT}")),
             argument("admin", &"127.0.0.1:8082"),
         ]),
-        env: Some(vec![EnvVar {
-            name: "TIDEGATE_POD".to_owned(),
-            value_from: Some(EnvVarSource {
-                field_ref: Some(ObjectFieldSelector {
-                    field_path: "metadata.name".to_owned(),
-                    ..ObjectFieldSelector::default()
-                }),
-                ..EnvVarSource::default()
-            }),
-            ..EnvVar::default()
-        }]),
+        env: Some(environment(settings)),
         ports: Some(
             [(PORT_NAMES[0], PUBLIC_PORT), (PORT_NAMES[1], PROBES_PORT)]
                 .map(|(name, port)| ContainerPort {
@@ -250,6 +240,26 @@ fn container(gateway: &EventGateway, settings: &Settings) -> Container {
         ),
         ..Container::default()
     }
+}
+
+fn environment(settings: &Settings) -> Vec<EnvVar> {
+    let pod = EnvVar {
+        name: "TIDEGATE_POD".to_owned(),
+        value_from: Some(EnvVarSource {
+            field_ref: Some(ObjectFieldSelector {
+                field_path: "metadata.name".to_owned(),
+                ..ObjectFieldSelector::default()
+            }),
+            ..EnvVarSource::default()
+        }),
+        ..EnvVar::default()
+    };
+    let handed_on = settings.environment.iter().map(|(name, value)| EnvVar {
+        name: name.clone(),
+        value: Some(value.clone()),
+        ..EnvVar::default()
+    });
+    std::iter::once(pod).chain(handed_on).collect()
 }
 
 fn probe(path: &str, period_seconds: i32, failure_threshold: i32) -> Probe {

@@ -31,6 +31,7 @@ fn settings() -> Settings {
         image_pull_secrets: Vec::new(),
         configuration_url: "https://tidegate-controller.tidegate.svc:8443".to_owned(),
         ca: "-----BEGIN CERTIFICATE-----".to_owned(),
+        environment: [("OTEL_TRACES_SAMPLER".to_owned(), "always_on".to_owned())].into(),
     }
 }
 
@@ -205,6 +206,13 @@ fn the_container_is_told_where_everything_is() {
             "--listen=0.0.0.0:8080",
             "--probes=0.0.0.0:8081",
             "--admin=127.0.0.1:8082",
+        ])
+    );
+    assert_eq!(
+        container["env"],
+        json!([
+            {"name": "TIDEGATE_POD", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}},
+            {"name": "OTEL_TRACES_SAMPLER", "value": "always_on"},
         ])
     );
     let probes = ["startupProbe", "readinessProbe", "livenessProbe"];

@@ -9,7 +9,8 @@ use super::super::body::ReadBody;
 use super::super::registrations::Registration;
 use super::super::snapshot::{Good, Snapshot};
 use crate::configuration::LiveRegistration;
-use crate::webhook::{self, Verdict};
+use crate::event::ExtensionValue;
+use crate::webhook::{self, ItemOutcome, Outcome, Verdict};
 
 /// A request that can be judged, and judged again.
 pub struct Case {
@@ -20,6 +21,8 @@ pub struct Case {
     /// Set where nothing is captured any more: takes the place of what the registration says.
     closed: Option<Box<LiveRegistration>>,
     request: webhook::Request,
+    /// What events go on from that bring no trace of their own.
+    traceparent: Option<String>,
     /// Held for as long as the request's bytes are.
     _memory: Option<tokio::sync::OwnedSemaphorePermit>,
 }
@@ -32,6 +35,7 @@ impl Case {
         registration: Option<Arc<Registration>>,
         read: ReadBody,
         (method, uri, headers): (Method, Uri, HeaderMap),
+        traceparent: Option<String>,
     ) -> Self {
         let ReadBody {
             raw,
@@ -52,6 +56,7 @@ impl Case {
             registration,
             closed: None,
             request,
+            traceparent,
             _memory: memory,
         }
     }
@@ -65,13 +70,17 @@ impl Case {
     pub fn judge(&self) -> Verdict {
         let live = self.registration.as_ref();
         let live = live.and_then(|registration| registration.live());
-        self.good.receiver.receive(
+        let mut verdict = self.good.receiver.receive(
             &self.request,
             self.closed.as_deref().or(live),
             Timestamp::now(),
             &*self.snapshot.customers,
             &mut random_id,
-        )
+        );
+        if let Some(traceparent) = &self.traceparent {
+            join(&mut verdict, traceparent);
+        }
+        verdict
     }
 
     /// The same, by a registration as it is now and with nothing left to capture.
@@ -94,6 +103,28 @@ impl Case {
     pub fn path(&self) -> &str {
         let path = self.request.path_and_query.as_str();
         path.split_once('?').map_or(path, |(path, _)| path)
+    }
+}
+
+/// Lets what is stored go on from `traceparent`, unless it came with a trace of its own.
+fn join(verdict: &mut Verdict, traceparent: &str) {
+    let Verdict::Accepted(accepted) = verdict else {
+        return;
+    };
+    for item in &mut accepted.items {
+        let ItemOutcome::Events(outcomes) = item else {
+            continue;
+        };
+        for outcome in outcomes {
+            let event = match outcome {
+                Outcome::Event(event) => event,
+                Outcome::DeadLetter(letter) => &mut letter.event,
+            };
+            let extensions = &mut event.attributes.extensions;
+            extensions
+                .entry("traceparent".to_owned())
+                .or_insert_with(|| ExtensionValue::Text(traceparent.to_owned()));
+        }
     }
 }
 

@@ -18,6 +18,7 @@ use super::super::registrations::Registration;
 use super::super::request_log::{RequestRecord, header_names, method_name, query_names};
 use super::{Conclusion, Ingest};
 use crate::event::ObjectName;
+use crate::telemetry::{self, Span};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -27,6 +28,7 @@ pub struct Running {
     since: Instant,
     /// Taken when the request has ended.
     record: Option<RequestRecord>,
+    span: Span,
     _in_flight: InFlight,
 }
 
@@ -54,8 +56,14 @@ impl Running {
                 events: EventCounts::default(),
                 micros: 0,
             }),
+            span: telemetry::receive(&parts.headers),
             _in_flight: ingest.metrics.begin(),
         }
+    }
+
+    /// Where events go on from that bring no trace of their own; `None` where there are no traces.
+    pub fn traceparent(&self) -> Option<String> {
+        self.span.traceparent()
     }
 
     /// The URI is one of ours.
@@ -102,12 +110,15 @@ impl Running {
         response
     }
 
-    fn write(&self, mut record: RequestRecord) {
+    fn write(&mut self, mut record: RequestRecord) {
         let took = self.since.elapsed();
         record.micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
         self.ingest
             .metrics
             .ended(record.verdict, record.events, record.body_bytes, took);
+        if self.span.is_there() {
+            trace(&mut self.span, &record);
+        }
         self.log(&record);
         self.ingest.requests.add(record);
     }
@@ -117,6 +128,7 @@ impl Running {
             ($level:ident) => {
                 tracing::$level!(
                     request_id = record.id,
+                    trace_id = self.span.trace_id(),
                     outcome = record.verdict.as_str(),
                     status = record.status,
                     method = record.method,
@@ -143,6 +155,36 @@ impl Running {
             Outcome::Accepted | Outcome::Unauthenticated => line!(warn),
             _ => line!(info),
         }
+    }
+}
+
+/// What a span says of a request.
+fn trace(span: &mut Span, record: &RequestRecord) {
+    if let Some(event_type) = &record.event_type {
+        span.name(format!("receive {event_type}"));
+        span.set("tidegate.event_type", event_type.to_string());
+    }
+    if let Some(subscription) = &record.upstream_subscription {
+        span.set("tidegate.upstream_subscription", subscription.to_string());
+    }
+    span.set("tidegate.request_id", record.id.clone());
+    span.set("tidegate.outcome", record.verdict.as_str());
+    span.set("http.request.method", record.method.clone());
+    span.set("http.request.body.size", record.body_bytes.cast_signed());
+    if let Some(status) = record.status {
+        span.set("http.response.status_code", i64::from(status));
+    }
+    let EventCounts {
+        accepted,
+        duplicates,
+        dead_lettered,
+        ..
+    } = record.events;
+    span.set("tidegate.events.accepted", accepted.cast_signed());
+    span.set("tidegate.events.duplicates", duplicates.cast_signed());
+    span.set("tidegate.events.dead_lettered", dead_lettered.cast_signed());
+    if record.verdict.is_our_fault() {
+        span.fail(record.verdict.as_str());
     }
 }
 

@@ -18,34 +18,10 @@ use super::Inner;
 use crate::provision::record::Phase;
 use crate::provision::{Outcome, RequestKind, quiet_since};
 
-/// Which request it was.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelValue)]
-enum Kind {
-    Credentials,
-    Prepare,
-    Subscribe,
-    FollowUp,
-    Lookup,
-    Renew,
-    Unsubscribe,
-}
-
-/// What came of it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelValue)]
-enum Came {
-    Succeeded,
-    Conflict,
-    Gone,
-    Refused,
-    NotSent,
-    Unknown,
-    Failed,
-}
-
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Labels {
-    request: Kind,
-    outcome: Came,
+    request: &'static str,
+    outcome: &'static str,
 }
 
 /// The metrics that are counted as things happen.
@@ -58,22 +34,7 @@ pub(super) struct Metrics {
 impl Metrics {
     /// Counts a request about a registration.
     pub fn request(&self, kind: &RequestKind, outcome: &Outcome) {
-        let request = match kind {
-            RequestKind::Prepare(_) => Kind::Prepare,
-            RequestKind::Subscribe => Kind::Subscribe,
-            RequestKind::FollowUp(_) => Kind::FollowUp,
-            RequestKind::Lookup(_) => Kind::Lookup,
-            RequestKind::Renew => Kind::Renew,
-            RequestKind::Unsubscribe(_) => Kind::Unsubscribe,
-        };
-        let outcome = match outcome {
-            Outcome::Succeeded(_) | Outcome::Found { .. } => Came::Succeeded,
-            Outcome::Conflict(_) => Came::Conflict,
-            Outcome::Gone => Came::Gone,
-            Outcome::Refused { .. } => Came::Refused,
-            Outcome::NotSent { .. } => Came::NotSent,
-            Outcome::Unknown { .. } => Came::Unknown,
-        };
+        let (request, outcome) = (kind.as_str(), outcome.as_str());
         self.requests
             .get_or_create(&Labels { request, outcome })
             .inc();
@@ -81,12 +42,8 @@ impl Metrics {
 
     /// Counts a request for an access token.
     pub fn token(&self, is_obtained: bool) {
-        let outcome = if is_obtained {
-            Came::Succeeded
-        } else {
-            Came::Failed
-        };
-        let request = Kind::Credentials;
+        let outcome = if is_obtained { "Succeeded" } else { "Failed" };
+        let request = "Credentials";
         self.requests
             .get_or_create(&Labels { request, outcome })
             .inc();

@@ -12,11 +12,12 @@ use super::view::Told;
 use super::{Inner, Record};
 use crate::configuration::{RegistrationChange, RegistrationEntry};
 use crate::event::ObjectName;
-use crate::provision::RequestKind;
 use crate::provision::entries;
 use crate::provision::limits::HostName;
-use crate::provision::plan::{opened, rollout_result, settle};
+use crate::provision::plan::{Shown, opened, rollout_result, settle};
 use crate::provision::store::NotPublished;
+use crate::provision::{Outcome, RequestKind};
+use crate::telemetry::{self, Span};
 
 /// The first and the longest wait before something is stored or made live again that could not be.
 const FIRST_RETRY: Duration = Duration::from_secs(1);
@@ -130,7 +131,10 @@ impl Inner {
                     }
                     // Handshakes and notices may come in while the request is open.
                     drop(written);
+                    let mut span = telemetry::exchange(name, ahead.kind.as_str());
                     let (outcome, shown) = self.send(&ahead, prepared, deadline).await;
+                    trace(&mut span, &outcome, &shown);
+                    drop(span);
                     self.metrics.request(&ahead.kind, &outcome);
                     let written = match self.writing(name) {
                         Some(writing) => writing.lock_owned().await,
@@ -379,5 +383,19 @@ impl Key {
             .cloned()
             .map(RegistrationChange::Set);
         (gone.chain(new).collect(), live)
+    }
+}
+
+/// What a span says of a request to an app.
+fn trace(span: &mut Span, outcome: &Outcome, shown: &Shown) {
+    span.set("tidegate.outcome", outcome.as_str());
+    if let Some(request) = &shown.request {
+        span.set("http.request.method", request.method.clone());
+    }
+    if let Some(response) = &shown.response {
+        span.set("http.response.status_code", i64::from(response.status));
+    }
+    if !matches!(outcome, Outcome::Succeeded(_) | Outcome::Found { .. }) {
+        span.fail(outcome.as_str());
     }
 }
