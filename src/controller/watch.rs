@@ -14,7 +14,7 @@ use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Secret};
 use kube::api::{Api, ObjectMeta};
 use kube::core::{DeserializeGuard, NamespaceResourceScope, PartialObjectMeta};
 use kube::runtime::WatchStreamExt;
-use kube::runtime::watcher::{Config, Event, watcher};
+use kube::runtime::watcher::{self, Config, Event, watcher};
 use kube::{Client, Resource};
 use serde::de::DeserializeOwned;
 use tokio::sync::{Semaphore, mpsc};
@@ -117,8 +117,8 @@ fn run<K>(
 {
     let (scope, changes) = (scope.clone(), changes.clone());
     tokio::spawn(async move {
-        let stream = watcher(api, config.streaming_lists()).default_backoff();
-        let mut stream = std::pin::pin!(stream);
+        let begin = |config| watcher(api.clone(), config).default_backoff().boxed();
+        let mut stream = begin(config.clone().streaming_lists());
         let kind = K::kind(&());
         loop {
             let event = tokio::select! {
@@ -131,6 +131,10 @@ fn run<K>(
                         return;
                     }
                 }
+                Some(Err(error)) if cannot_stream(&error) => {
+                    tracing::debug!(%kind, "the API server does not stream lists: they are read in pages");
+                    stream = begin(config.clone());
+                }
                 Some(Err(error)) => {
                     tracing::warn!(%kind, %error, "failed to watch; it is tried again");
                 }
@@ -138,6 +142,17 @@ fn run<K>(
             }
         }
     });
+}
+
+/// Whether an API server refuses to send what is there as the beginning of a watch: it does so where its
+/// feature gate `WatchList` is off, which is the default up to Kubernetes 1.31, and in 1.33.
+fn cannot_stream(error: &watcher::Error) -> bool {
+    match error {
+        watcher::Error::WatchStartFailed(kube::Error::Api(status)) => {
+            status.code == 422 && status.message.contains("sendInitialEvents")
+        }
+        _ => false,
+    }
 }
 
 /// A Role can let a Namespace be read, but not be watched. So it is looked at from time to time.

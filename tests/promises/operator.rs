@@ -7,6 +7,7 @@ mod isolation;
 mod keeping;
 mod pod;
 mod restarts;
+mod rights;
 mod rules;
 mod scaling;
 mod statuses;

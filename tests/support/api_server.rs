@@ -4,7 +4,7 @@
 //! wait for it. There are no other parts of Kubernetes: nothing runs pods, and what a controller
 //! of Kubernetes would do (removing what is in a deleted namespace, say) tests do themselves.
 
-mod binaries;
+pub mod binaries;
 mod certificates;
 pub mod controller;
 mod store;
@@ -60,16 +60,22 @@ impl ApiServer {
     /// The one of this program, started when it is first asked for.
     pub async fn shared() -> &'static Self {
         static SHARED: OnceCell<ApiServer> = OnceCell::const_new();
-        SHARED.get_or_init(Self::start).await
+        SHARED.get_or_init(|| Self::start(&[])).await
     }
 
-    async fn start() -> Self {
+    /// Another one with further arguments, for tests that look at everything in it. It ends when the
+    /// program does.
+    pub async fn own(arguments: &[&str]) -> &'static Self {
+        Box::leak(Box::new(Self::start(arguments).await))
+    }
+
+    async fn start(arguments: &[&str]) -> Self {
         // Building takes minutes when there is nothing in the cache, and blocks.
         let binaries = tokio::task::spawn_blocking(binaries::find_or_build)
             .await
             .unwrap();
         for attempt in 1..=TRIES {
-            let server = Self::spawn(&binaries);
+            let server = Self::spawn(&binaries, arguments);
             if server.is_ready().await {
                 server.install_crds().await;
                 return server;
@@ -84,7 +90,7 @@ impl ApiServer {
         panic!("the API server did not become ready; see above");
     }
 
-    fn spawn(binaries: &Path) -> Self {
+    fn spawn(binaries: &Path, more: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap().keep();
         let certificates = certificates::make();
         let write = |name: &str, content: &str| {
@@ -123,29 +129,33 @@ impl ApiServer {
                 format!("--initial-cluster=default={peer_url}"),
             ],
         );
+        let mut arguments = vec![
+            format!("--etcd-servers={etcd_url}"),
+            "--bind-address=127.0.0.1".into(),
+            "--advertise-address=127.0.0.1".into(),
+            format!("--secure-port={api}"),
+            "--service-cluster-ip-range=10.0.0.0/24".into(),
+            "--authorization-mode=RBAC".into(),
+            // Nothing makes the ServiceAccounts that this plugin waits for.
+            "--disable-admission-plugins=ServiceAccount".into(),
+            // Off by default, and on in some clusters.
+            "--enable-admission-plugins=OwnerReferencesPermissionEnforcement".into(),
+            format!("--cert-dir={}", at("certificates")),
+            format!("--tls-cert-file={}", at("server.crt")),
+            format!("--tls-private-key-file={}", at("server.key")),
+            format!("--token-auth-file={}", at("tokens.csv")),
+            format!("--service-account-key-file={}", at("accounts.pub")),
+            format!("--service-account-signing-key-file={}", at("accounts.key")),
+            "--service-account-issuer=https://kubernetes.default.svc".into(),
+            format!("--audit-policy-file={}", at("audit.yaml")),
+            format!("--audit-log-path={}", at("audit.log")),
+        ];
+        arguments.extend(more.iter().map(|it| (*it).to_owned()));
         script(
             &folder.join("api.sh"),
             &folder.join("api.log"),
             &binaries.join("kube-apiserver"),
-            &[
-                format!("--etcd-servers={etcd_url}"),
-                "--bind-address=127.0.0.1".into(),
-                "--advertise-address=127.0.0.1".into(),
-                format!("--secure-port={api}"),
-                "--service-cluster-ip-range=10.0.0.0/24".into(),
-                "--authorization-mode=RBAC".into(),
-                // Nothing makes the ServiceAccounts that this plugin waits for.
-                "--disable-admission-plugins=ServiceAccount".into(),
-                format!("--cert-dir={}", at("certificates")),
-                format!("--tls-cert-file={}", at("server.crt")),
-                format!("--tls-private-key-file={}", at("server.key")),
-                format!("--token-auth-file={}", at("tokens.csv")),
-                format!("--service-account-key-file={}", at("accounts.pub")),
-                format!("--service-account-signing-key-file={}", at("accounts.key")),
-                "--service-account-issuer=https://kubernetes.default.svc".into(),
-                format!("--audit-policy-file={}", at("audit.yaml")),
-                format!("--audit-log-path={}", at("audit.log")),
-            ],
+            &arguments,
         );
         let guard = Command::new("sh")
             .args(["-c", GUARD, "guard"])
@@ -250,7 +260,6 @@ impl ApiServer {
     /// A kubeconfig for a new ServiceAccount that may do everything, so that what it does can be
     /// told from what others do. The file is removed with the server's folder.
     pub async fn kubeconfig(&self, namespace: &str, account: &str) -> PathBuf {
-        let token = self.account_token(namespace, account, &[]).await;
         let binding = json!({
             "metadata": {"name": format!("{namespace}-{account}")},
             "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "cluster-admin"},
@@ -259,6 +268,13 @@ impl ApiServer {
         let binding: ClusterRoleBinding = serde_json::from_value(binding).unwrap();
         let api: Api<ClusterRoleBinding> = Api::all(self.admin().await);
         api.create(&PostParams::default(), &binding).await.unwrap();
+        self.kubeconfig_of(namespace, account).await
+    }
+
+    /// A kubeconfig for a ServiceAccount with the rights that it has. The file is removed with the
+    /// server's folder.
+    pub async fn kubeconfig_of(&self, namespace: &str, account: &str) -> PathBuf {
+        let token = self.account_token(namespace, account, &[]).await;
         let config = json!({
             "apiVersion": "v1", "kind": "Config", "current-context": "test",
             "clusters": [{"name": "test", "cluster": {
@@ -307,19 +323,25 @@ impl ApiServer {
         answer.unwrap().status.unwrap().token
     }
 
-    /// What a ServiceAccount has written so far, as `verb resource namespace/name`, in order.
-    pub fn writes(&self, namespace: &str, account: &str) -> Vec<String> {
+    /// What the audit log says of the requests of a ServiceAccount so far, in order.
+    pub fn audited(&self, namespace: &str, account: &str) -> Vec<Value> {
         let user = format!("system:serviceaccount:{namespace}:{account}");
         let log = std::fs::read_to_string(self.folder.join("audit.log")).unwrap();
+        // The last line may be half written.
+        let events = log
+            .lines()
+            .filter_map(|line| serde_json::from_str(line).ok());
+        events
+            .filter(|event: &Value| event["user"]["username"] == *user)
+            .collect()
+    }
+
+    /// What a ServiceAccount has written so far, as `verb resource namespace/name`, in order.
+    pub fn writes(&self, namespace: &str, account: &str) -> Vec<String> {
         let mut writes = Vec::new();
-        for line in log.lines() {
-            // The last line may be half written.
-            let Ok(event) = serde_json::from_str::<Value>(line) else {
-                continue;
-            };
+        for event in self.audited(namespace, account) {
             let verb = event["verb"].as_str().unwrap_or_default();
-            let is_write = !matches!(verb, "get" | "list" | "watch");
-            if event["user"]["username"] == *user && is_write {
+            if !matches!(verb, "get" | "list" | "watch") {
                 let object = &event["objectRef"];
                 let part = |name: &str| object[name].as_str().unwrap_or_default().to_owned();
                 writes.push(format!(

@@ -53,7 +53,7 @@ capabilities: {drop: [ALL]}
 # What users declare.
 - apiGroups: [tidegate.dev]
   resources: [appeventtypes, customers, eventsubscriptions, eventgateways]
-  verbs: [get, list, watch]
+  verbs: [list, watch]
 - apiGroups: [tidegate.dev]
   resources: [appeventtypes/status, customers/status, eventsubscriptions/status, eventgateways/status, upstreamsubscriptions/status]
   verbs: [patch]

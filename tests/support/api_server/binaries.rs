@@ -50,6 +50,20 @@ pub fn find_or_build() -> PathBuf {
     folder
 }
 
+/// helm: where `KUBEBUILDER_ASSETS` says, else in PATH.
+///
+/// # Panics
+/// When it is nowhere; the message says what to install.
+pub fn helm() -> PathBuf {
+    let named = std::env::var_os("KUBEBUILDER_ASSETS").map(PathBuf::from);
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let folders = named.into_iter().chain(std::env::split_paths(&path));
+    let mut programs = folders.map(|folder| folder.join("helm"));
+    programs
+        .find(|program| program.is_file())
+        .expect("this test needs helm 3 or later: install it, so that it is in PATH")
+}
+
 fn build(modules: &Path, folder: &Path, name: &str, package: &str) {
     // Past the capture of what tests print: whoever waits should know for what.
     let _ = writeln!(

@@ -34,6 +34,7 @@ pub struct Controller {
     arguments: Vec<String>,
     variables: BTreeMap<String, String>,
     child: Option<Child>,
+    looks_at_all: bool,
     output: Arc<Mutex<Vec<u8>>>,
 }
 
@@ -52,10 +53,22 @@ impl Controller {
     /// The same in these namespaces.
     pub async fn prepare_in(namespace: String, others: Vec<String>) -> Self {
         let server = ApiServer::shared().await;
+        let kubeconfig = server.kubeconfig(&namespace, ACCOUNT).await;
+        Self::prepare_at(server, namespace, others, kubeconfig).await
+    }
+
+    /// One that finds its API server and its rights by `kubeconfig`. Without others than its own it
+    /// may be told to look at all namespaces: see [`Controller::look_at_all`].
+    pub async fn prepare_at(
+        server: &'static ApiServer,
+        namespace: String,
+        others: Vec<String>,
+        kubeconfig: PathBuf,
+    ) -> Self {
         Self {
             server,
             admin: server.admin().await,
-            kubeconfig: server.kubeconfig(&namespace, ACCOUNT).await,
+            kubeconfig,
             namespace,
             others,
             metrics: free_address(),
@@ -63,8 +76,14 @@ impl Controller {
             arguments: Vec::new(),
             variables: BTreeMap::new(),
             child: None,
+            looks_at_all: false,
             output: Arc::default(),
         }
+    }
+
+    /// From its next start on it looks at all namespaces.
+    pub fn look_at_all(&mut self) {
+        self.looks_at_all = true;
     }
 
     /// The same, started, and leading.
@@ -92,6 +111,7 @@ impl Controller {
             arguments: self.arguments.clone(),
             variables: self.variables.clone(),
             child: None,
+            looks_at_all: self.looks_at_all,
             output: Arc::default(),
         }
     }
@@ -122,6 +142,9 @@ impl Controller {
     pub fn spawn(&mut self) {
         let mut namespaces = vec![self.namespace.clone()];
         namespaces.extend(self.others.iter().cloned());
+        if self.looks_at_all {
+            namespaces.clear();
+        }
         let mut child = Command::new(env!("CARGO_BIN_EXE_tidegate"))
             .arg("controller")
             .args(["--namespace", &self.namespace])
