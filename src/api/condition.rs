@@ -16,6 +16,8 @@ pub const DELIVERING: &str = "Delivering";
 /// A registration stands at the app.
 pub const SUBSCRIBED: &str = "Subscribed";
 
+pub mod told;
+
 /// Reasons that conditions give, in CamelCase as the API conventions want them.
 pub mod reason {
     /// The object is valid and live in the gateway.
@@ -50,20 +52,18 @@ pub mod reason {
     pub const NOT_ALLOWED: &str = "NotAllowed";
     /// Another type of the namespace already has this path.
     pub const PATH_TAKEN: &str = "PathTaken";
-    /// Events arrive at the sink.
-    pub const DELIVERED: &str = "Delivered";
-    /// The sink refuses events or cannot be reached; they are retried.
-    pub const SINK_FAILING: &str = "SinkFailing";
+    /// Events flow, or would if there were any.
+    pub const DELIVERING: &str = "Delivering";
     /// Deliveries are held because `suspend` says so.
     pub const SUSPENDED: &str = "Suspended";
+    /// Something that sending needs is missing or wrong.
+    pub const HELD: &str = "Held";
+    /// The sink refuses events or cannot be reached; they are retried.
+    pub const SINK_FAILING: &str = "SinkFailing";
     /// The subscription holds its whole share of the log; its oldest events become dead letters.
-    pub const QUOTA_EXCEEDED: &str = "QuotaExceeded";
+    pub const SHARE_EXCEEDED: &str = "ShareExceeded";
     /// The filter failed on events, which were therefore not delivered.
-    pub const FILTER_FAILED: &str = "FilterFailed";
-    /// Another event's customer was not declared.
-    pub const UNKNOWN_CUSTOMER: &str = "UnknownCustomer";
-    /// An expression failed on an event, which became a dead letter.
-    pub const EXPRESSION_FAILED: &str = "ExpressionFailed";
+    pub const FILTER_FAILING: &str = "FilterFailing";
     /// Fewer pods of a gateway take requests than are wanted.
     pub const PODS_NOT_READY: &str = "PodsNotReady";
     /// The objects that a gateway's pods need could not be made as they should be.

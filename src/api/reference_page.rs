@@ -1,11 +1,13 @@
 //! One page of Markdown per resource: every field with its type, default and description, read off
-//! the CRD's schema, so that the page cannot say anything else than `kubectl explain`. Pure.
+//! the CRD's schema, so that the page cannot say anything else than `kubectl explain`; then what its
+//! conditions say, and what `kubectl get` shows. Pure.
 
 use std::fmt::Write;
 
 use serde_json::{Map, Value};
 
 use super::Crd;
+use super::condition::told::{Told, told};
 
 /// The page of one resource.
 #[must_use]
@@ -40,6 +42,8 @@ pub fn reference_page(crd: &Crd) -> String {
     for part in ["spec", "status"] {
         page.section(part, &crd.schema["properties"][part]);
     }
+    page.conditions(crd.kind);
+    page.columns(crd);
     page.text
 }
 
@@ -68,6 +72,57 @@ impl<'a> Page<'a> {
             let nested = format!("{path}.{name}{}", suffix(field));
             self.find_homes(&nested, element(field));
         }
+    }
+
+    /// What conditions say, and Events with them.
+    fn conditions(&mut self, kind: &str) {
+        let told = told(kind);
+        if told.is_empty() {
+            return;
+        }
+        let _ = writeln!(self.text, "## Conditions\n");
+        let _ = writeln!(
+            self.text,
+            "A change of a status is also a Kubernetes Event with the same reason, a Warning where it is for the worse.\n"
+        );
+        let _ = writeln!(self.text, "| condition | reason | meaning |\n|---|---|---|");
+        for Told {
+            condition,
+            status,
+            with,
+            reason,
+            meaning,
+        } in told
+        {
+            let with = with.map_or_else(String::new, |with| format!(", `{with}=True`"));
+            let _ = writeln!(
+                self.text,
+                "| `{condition}={status}`{with} | `{reason}` | {meaning} |"
+            );
+        }
+        let _ = writeln!(self.text);
+    }
+
+    /// What `kubectl get` shows.
+    fn columns(&mut self, crd: &Crd) {
+        let versions = crd.definition.spec.versions.iter();
+        let mut columns = versions
+            .flat_map(|version| version.additional_printer_columns.iter().flatten())
+            .peekable();
+        if columns.peek().is_none() {
+            return;
+        }
+        let _ = writeln!(self.text, "## `kubectl get`\n");
+        let _ = writeln!(self.text, "| column | shows | |\n|---|---|---|");
+        for column in columns {
+            let wide = match column.priority {
+                Some(1..) => "with `-o wide`",
+                _ => "",
+            };
+            let path = column.json_path.trim_start_matches('.').replace('|', "\\|");
+            let _ = writeln!(self.text, "| {} | `{path}` | {wide} |", column.name);
+        }
+        let _ = writeln!(self.text);
     }
 
     fn section(&mut self, path: &str, schema: &'a Value) {

@@ -112,7 +112,7 @@ mod tests {
         SubscriptionHealth {
             delivering,
             reason: if delivering {
-                "Delivered"
+                "Delivering"
             } else {
                 "SinkFailing"
             }

@@ -424,7 +424,7 @@ impl Leader {
             .map(|(name, _)| name.clone())
             .collect();
         self.upstream_now.extend(due);
-        for name in std::mem::take(&mut self.upstream_now) {
+        while let Some(name) = self.upstream_now.pop_first() {
             self.upstream_later.remove(&name);
             let view = self.parts.driver.view(&name);
             let known = self.world.upstream.get(&name);
@@ -441,8 +441,11 @@ impl Leader {
                 self.upstream_later.insert(name, *at);
                 continue;
             }
-            let present = present(known);
-            self.parts.objects.carry_out(name, present, step);
+            if !self.parts.objects.carry_out(&name, present(known), step) {
+                // The others wait, too: until a step is over.
+                self.upstream_now.insert(name);
+                return;
+            }
         }
     }
 

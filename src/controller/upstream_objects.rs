@@ -1,8 +1,8 @@
 //! Carries out what is to happen to UpstreamSubscriptions, one thing at a time for each.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::future::BoxFuture;
 use kube::api::{Api, DeleteParams, Patch, PatchParams, Preconditions};
@@ -29,6 +29,9 @@ const PAUSE: Duration = Duration::from_secs(2);
 /// How long one step may take.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// How long the watch may take to tell of an object that was made. Until then it is not made again.
+const TOLD_WITHIN: Duration = Duration::from_secs(10);
+
 type Guarded = DeserializeGuard<UpstreamSubscription>;
 
 /// What a step is done to, as it was when the step was decided.
@@ -53,8 +56,10 @@ struct Inner {
     changes: mpsc::Sender<Change>,
     /// Who is told when a step is over, so that the next one is decided.
     done: mpsc::UnboundedSender<ObjectName>,
-    places: Semaphore,
+    places: Arc<Semaphore>,
     under_way: Mutex<BTreeSet<ObjectName>>,
+    /// What was made, and since when the watch is waited for.
+    made: Mutex<BTreeMap<ObjectName, Instant>>,
 }
 
 impl UpstreamObjects {
@@ -69,24 +74,42 @@ impl UpstreamObjects {
             client,
             changes,
             done,
-            places: Semaphore::new(AT_A_TIME),
+            places: Arc::new(Semaphore::new(AT_A_TIME)),
             under_way: Mutex::default(),
+            made: Mutex::default(),
         }))
     }
 
-    /// Carries a step out, unless one of the same object is under way: then the next is decided when
-    /// that is over.
-    pub fn carry_out(&self, name: ObjectName, present: Present, step: Step) {
-        if matches!(step, Step::Nothing(_)) || !self.0.under_way().insert(name.clone()) {
-            return;
+    /// Begins to carry a step out, unless one of the same object is under way: then the next is decided
+    /// when that is over. False: too many others are under way, and what is to be done is decided anew
+    /// when one of them is over; so nothing waits here that may be out of date by then.
+    #[must_use]
+    pub fn carry_out(&self, name: &ObjectName, present: Present, step: Step) -> bool {
+        let is_new = present.uid.is_none();
+        if !is_new {
+            self.0.made().remove(name);
         }
-        let inner = Arc::clone(&self.0);
+        if matches!(step, Step::Nothing(_)) || (is_new && self.0.is_awaited(name)) {
+            return true;
+        }
+        let Ok(place) = Arc::clone(&self.0.places).try_acquire_owned() else {
+            return false;
+        };
+        if !self.0.under_way().insert(name.clone()) {
+            return true;
+        }
+        let (inner, name) = (Arc::clone(&self.0), name.clone());
         tokio::spawn(async move {
-            inner.work(&name, present, step).await;
+            let is_done = inner.work(&name, present, step).await;
+            drop(place);
+            if is_new && is_done {
+                inner.await_watch(&name);
+            }
             inner.under_way().remove(&name);
             // Nobody listens any more once the process stops.
             let _ = inner.done.send(name);
         });
+        true
     }
 }
 
@@ -126,15 +149,33 @@ impl Inner {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn made(&self) -> MutexGuard<'_, BTreeMap<ObjectName, Instant>> {
+        self.made.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether an object was made of which the watch has not told yet.
+    fn is_awaited(&self, name: &ObjectName) -> bool {
+        let made = self.made().get(name).copied();
+        made.is_some_and(|at| at.elapsed() < TOLD_WITHIN)
+    }
+
+    /// The watch is to tell of an object; if it does not, it is looked at once more.
+    fn await_watch(self: &Arc<Self>, name: &ObjectName) {
+        self.made().insert(name.clone(), Instant::now());
+        let (inner, name) = (Arc::clone(self), name.clone());
+        tokio::spawn(async move {
+            tokio::time::sleep(TOLD_WITHIN).await;
+            inner.made().remove(&name);
+            let _ = inner.done.send(name);
+        });
+    }
+
     fn api(&self, name: &ObjectName) -> Api<Guarded> {
         Api::namespaced(self.client.clone(), &name.namespace)
     }
 
-    async fn work(&self, name: &ObjectName, present: Present, step: Step) {
-        // The semaphore is never closed.
-        let Ok(_place) = self.places.acquire().await else {
-            return;
-        };
+    /// Whether it was done.
+    async fn work(&self, name: &ObjectName, present: Present, step: Step) -> bool {
         let done = match tokio::time::timeout(PATIENCE, self.step(name, &present, step)).await {
             Ok(done) => done.map_err(|error| match &error {
                 kube::Error::Api(status) if matches!(status.code, 404 | 409) => None,
@@ -147,13 +188,18 @@ impl Inner {
                 let written = WrittenObject::Upstream(object);
                 // Nobody listens any more once the process stops.
                 let _ = self.changes.send(Change::Written(Box::new(written))).await;
+                true
             }
-            Ok(None) => {}
+            Ok(None) => true,
             // It is another one now, or has gone: the watch tells.
-            Err(None) => tokio::time::sleep(Duration::from_millis(200)).await,
+            Err(None) => {
+                tokio::time::sleep(Duration::from_millis(200)).await;
+                false
+            }
             Err(Some(error)) => {
                 tracing::warn!(subscription = %name, error, "failed to write an UpstreamSubscription; it is tried again");
                 tokio::time::sleep(PAUSE).await;
+                false
             }
         }
     }

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::subscription::Subscription;
+use crate::api::condition::reason;
 use crate::event::ObjectName;
 
 /// Filter errors from which on the subscription says so in its condition.
@@ -92,12 +93,12 @@ impl DeliveringReason {
     /// The reason as a condition has it.
     pub fn as_str(self) -> &'static str {
         match self {
-            Self::Delivering => "Delivering",
-            Self::Suspended => "Suspended",
-            Self::Held => "Held",
-            Self::SinkFailing => "SinkFailing",
-            Self::ShareExceeded => "ShareExceeded",
-            Self::FilterFailing => "FilterFailing",
+            Self::Delivering => reason::DELIVERING,
+            Self::Suspended => reason::SUSPENDED,
+            Self::Held => reason::HELD,
+            Self::SinkFailing => reason::SINK_FAILING,
+            Self::ShareExceeded => reason::SHARE_EXCEEDED,
+            Self::FilterFailing => reason::FILTER_FAILING,
         }
     }
 }

@@ -8,7 +8,7 @@ use tidegate::configuration::Configuration;
 
 use super::entries::{KEY, delivering, route, subscription};
 use super::send;
-use crate::support::controller::{Controller, gateway};
+use crate::support::controller::{Controller, gateway, hub_of};
 use crate::support::eventually;
 use crate::support::gateway::Gateway;
 
@@ -17,13 +17,13 @@ const EDITS: usize = 100;
 /// Edits one thing after the other; how long each took until the pod said that it is live.
 async fn edit(
     controller: &Controller,
-    mut configuration: Configuration,
+    configuration: &mut Configuration,
     edit: impl Fn(&mut Configuration, usize),
 ) -> Vec<Duration> {
     let mut times = Vec::with_capacity(EDITS);
     let mut observations = controller.hub().observations();
     for number in 0..EDITS {
-        edit(&mut configuration, number);
+        edit(configuration, number);
         let began = Instant::now();
         controller.set(configuration.clone());
         let taken = observations.wait_for(|all| {
@@ -53,7 +53,7 @@ async fn edits_among_ten_thousand_subscriptions_are_live() {
     controller.set(configuration.clone());
     let _pod = Gateway::start(&controller, "pod-0").await;
     eventually("all is taken", async || controller.is_taken_by(1)).await;
-    let times = edit(&controller, configuration, |configuration, number| {
+    let times = edit(&controller, &mut configuration, |configuration, number| {
         let place = number * 97;
         let sink = format!("http://127.0.0.1:9/{number}");
         let name = format!("subscription-{place}");
@@ -63,15 +63,15 @@ async fn edits_among_ten_thousand_subscriptions_are_live() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn edits_among_a_hundred_thousand_routes_are_live() {
-    let controller = Controller::start(1).await;
+async fn edits_among_a_hundred_thousand_routes_are_live_also_of_another_leader() {
+    let mut controller = Controller::start(1).await;
     let mut configuration = delivering("http://127.0.0.1:9/");
     let routes = (0..100_000).map(|number| route(&format!("/shop/route-{number}")));
     configuration.routes = routes.collect();
     controller.set(configuration.clone());
     let pod = Gateway::start(&controller, "pod-0").await;
     eventually("all is taken", async || controller.is_taken_by(1)).await;
-    let times = edit(&controller, configuration, |configuration, number| {
+    let times = edit(&controller, &mut configuration, |configuration, number| {
         let place = number * 997;
         configuration.routes[place] = route(&format!("/shop/edited-{number}"));
     });
@@ -85,4 +85,20 @@ async fn edits_among_a_hundred_thousand_routes_are_live() {
             Some(StatusCode::NOT_FOUND)
         );
     }
+    // Another one leads, who has seen one more edit.
+    configuration.routes[1] = route("/shop/of-the-next-leader");
+    let began = Instant::now();
+    controller.lead(hub_of(2));
+    controller.set(configuration);
+    eventually("the next leader is followed", async || {
+        controller.is_taken_by(1)
+    })
+    .await;
+    println!(
+        "a change of leader with 100,000 routes: live after {:?}",
+        began.elapsed()
+    );
+    let path = "/shop/of-the-next-leader";
+    let since = send(&pod, path, KEY, "since").await;
+    assert_eq!(since, Some(StatusCode::ACCEPTED));
 }

@@ -5,11 +5,13 @@
 //! request leaves the caller.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use axum::Router;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
 
 use crate::support::eventually;
 
@@ -28,6 +30,9 @@ enum State {
     Nothing,
 }
 
+/// On loopback a connection comes about at once, or not at all.
+const FILLED_WITHIN: Duration = Duration::from_millis(500);
+
 impl Door {
     pub(super) fn open(listener: TcpListener, router: Router) -> Self {
         Self {
@@ -45,11 +50,17 @@ impl Door {
         };
         server.abort();
         let _ = server.await;
-        let socket = self.bound().await;
-        // A queue of none has room for one, and this is the one.
-        let listener = socket.listen(0).unwrap();
-        let filler = TcpStream::connect(self.address).await.unwrap();
-        *state = State::Shut((listener, filler));
+        loop {
+            let socket = self.bound().await;
+            // A queue of none has room for one, and this is the one.
+            let listener = socket.listen(0).unwrap();
+            let filler = timeout(FILLED_WITHIN, TcpStream::connect(self.address)).await;
+            if let Ok(Ok(filler)) = filler {
+                *state = State::Shut((listener, filler));
+                return;
+            }
+            // Somebody else was faster, and is hung up on.
+        }
     }
 
     /// A socket at the address. The listener that was there is closed, but a process that is just being

@@ -1,0 +1,388 @@
+//! What conditions say of each resource, for its page in docs/reference. Pure.
+
+use super::{DELIVERING, READY, RECONCILING, STALLED, SUBSCRIBED, reason};
+
+/// A reason that a condition may give.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Told {
+    /// The condition's type.
+    pub condition: &'static str,
+    /// The condition's status that it goes with.
+    pub status: &'static str,
+    /// The other condition that is true at the same time with the same reason, if any.
+    pub with: Option<&'static str>,
+    /// The reason.
+    pub reason: &'static str,
+    /// What it means, and what to do.
+    pub meaning: &'static str,
+}
+
+/// All of a resource, by its kind.
+#[must_use]
+pub fn told(kind: &str) -> Vec<Told> {
+    let groups: &[&[Told]] = match kind {
+        "AppEventType" => &[&LIVE, &VALUES, &TYPE],
+        "Customer" => &[&LIVE, &VALUES, &CUSTOMER],
+        "EventSubscription" => &[&LIVE, &VALUES, &SUBSCRIPTION, &DELIVERY],
+        "EventGateway" => &[&GATEWAY],
+        "UpstreamSubscription" => &[&UPSTREAM],
+        _ => &[],
+    };
+    groups.concat()
+}
+
+const fn ready(reason: &'static str, meaning: &'static str) -> Told {
+    Told {
+        condition: READY,
+        status: "True",
+        with: None,
+        reason,
+        meaning,
+    }
+}
+
+const fn stalled(reason: &'static str, meaning: &'static str) -> Told {
+    Told {
+        condition: READY,
+        status: "False",
+        with: Some(STALLED),
+        reason,
+        meaning,
+    }
+}
+
+const fn reconciling(reason: &'static str, meaning: &'static str) -> Told {
+    Told {
+        condition: READY,
+        status: "False",
+        with: Some(RECONCILING),
+        reason,
+        meaning,
+    }
+}
+
+const fn also(condition: &'static str, reason: &'static str, meaning: &'static str) -> Told {
+    Told {
+        condition,
+        status: "True",
+        with: None,
+        reason,
+        meaning,
+    }
+}
+
+const fn delivering(status: &'static str, reason: &'static str, meaning: &'static str) -> Told {
+    Told {
+        condition: DELIVERING,
+        status,
+        with: None,
+        reason,
+        meaning,
+    }
+}
+
+const fn subscribed(
+    status: &'static str,
+    with: Option<&'static str>,
+    reason: &'static str,
+    meaning: &'static str,
+) -> Told {
+    Told {
+        condition: SUBSCRIBED,
+        status,
+        with,
+        reason,
+        meaning,
+    }
+}
+
+/// What gateways serve.
+const LIVE: [Told; 5] = [
+    ready(
+        reason::PROGRAMMED,
+        "it is accepted, and live in every connected pod of its gateway",
+    ),
+    reconciling(reason::PROGRAMMING, "it is on its way to the gateway; wait"),
+    reconciling(
+        reason::GATEWAY_NOT_CONNECTED,
+        "no pod of its gateway is connected: `kubectl describe eventgateway` says why",
+    ),
+    stalled(
+        reason::REFUSED_BY_GATEWAY,
+        "a pod could not take it: it runs another version, or has reached a limit that the message names",
+    ),
+    stalled(
+        reason::INVALID,
+        "something in it is wrong; the message says where and what to write. Was it good before, its last good form goes on being served",
+    ),
+];
+
+/// What refers to Secrets and ConfigMaps.
+const VALUES: [Told; 2] = [
+    stalled(
+        reason::SECRET_NOT_FOUND,
+        "a Secret that it names, or the key in it, is missing or empty: make it; nothing else has to be done",
+    ),
+    stalled(
+        reason::CONFIG_MAP_NOT_FOUND,
+        "a ConfigMap that it names, or the key in it, is missing: make it",
+    ),
+];
+
+const TYPE: [Told; 3] = [
+    stalled(
+        reason::GATEWAY_NOT_FOUND,
+        "the EventGateway that `gatewayRef` names, or the installation's default one, does not exist",
+    ),
+    stalled(
+        reason::NOT_ALLOWED,
+        "that EventGateway's `allowedNamespaces` do not admit this namespace",
+    ),
+    stalled(
+        reason::PATH_TAKEN,
+        "an older type of the namespace has this `globalWebhook.path`: write another one",
+    ),
+];
+
+const CUSTOMER: [Told; 1] = [stalled(
+    reason::CUSTOMER_TAKEN,
+    "an older Customer of the namespace has the same id, or the same value of a field that a global webhook finds customers by",
+)];
+
+const SUBSCRIPTION: [Told; 7] = [
+    stalled(
+        reason::EVENT_TYPE_NOT_FOUND,
+        "the AppEventType that `eventTypeRef` names does not exist",
+    ),
+    stalled(
+        reason::EVENT_TYPE_NOT_READY,
+        "that AppEventType cannot be used: see there. What this subscription has not got is kept",
+    ),
+    stalled(
+        reason::NOT_ALLOWED,
+        "that AppEventType's `allowedNamespaces` do not admit this namespace",
+    ),
+    stalled(
+        reason::CUSTOMER_NOT_FOUND,
+        "the Customer that `customerRef` names does not exist in this namespace",
+    ),
+    stalled(
+        reason::CUSTOMER_TAKEN,
+        "that Customer cannot be used, because an older one has its id: see there",
+    ),
+    stalled(
+        reason::SECRET_INVALID,
+        "a value from a Secret cannot be what it is used for, a header or a certificate say; the message names it, and never the value",
+    ),
+    stalled(
+        reason::SERVICE_NOT_FOUND,
+        "`sink.service` cannot be called from where this runs: `tidegate dev` needs `--service NAME=URL`",
+    ),
+];
+
+const DELIVERY: [Told; 6] = [
+    delivering(
+        "True",
+        reason::DELIVERING,
+        "events flow, or would if there were any",
+    ),
+    delivering(
+        "False",
+        reason::SUSPENDED,
+        "`suspend` is true; events are kept",
+    ),
+    delivering(
+        "False",
+        reason::HELD,
+        "something that sending needs is missing or wrong, and the message says what; events are kept",
+    ),
+    delivering(
+        "False",
+        reason::SINK_FAILING,
+        "the sink refuses events or cannot be reached; they are tried again, and the message has the last answer",
+    ),
+    delivering(
+        "False",
+        reason::SHARE_EXCEEDED,
+        "what is undelivered fills this subscription's share of the log, and the oldest become dead letters: mend the sink, or raise `storage.size` of the gateway",
+    ),
+    delivering(
+        "False",
+        reason::FILTER_FAILING,
+        "the filter could not decide about ten events or more, which were not delivered: `tidegate events` shows what they look like",
+    ),
+];
+
+const GATEWAY: [Told; 7] = [
+    ready(reason::PROGRAMMED, "as many pods as wanted take requests"),
+    reconciling(
+        reason::PODS_NOT_READY,
+        "fewer pods than wanted take requests: `kubectl get pods` and `kubectl describe pod` say what they wait for",
+    ),
+    stalled(
+        reason::INVALID,
+        "its name cannot be that of pods and volumes",
+    ),
+    stalled(
+        reason::NOT_APPLIED,
+        "the API server does not accept an object that it needs, or one of that name belongs to somebody else; the message names it. With `Reconciling` in place of `Stalled`: it is tried again",
+    ),
+    also(
+        STALLED,
+        reason::NOT_AS_SPECIFIED,
+        "it asks for what cannot be done to what there is, another storage class say; all else is done",
+    ),
+    also(
+        RECONCILING,
+        reason::HANDING_OVER,
+        "pods that are not wanted any more hand over what they have not delivered, and go then; the message says how much is left",
+    ),
+    also(
+        RECONCILING,
+        reason::PODS_NOT_READY,
+        "pods are being replaced, or have not come back yet",
+    ),
+];
+
+const UPSTREAM: [Told; 15] = [
+    subscribed(
+        "True",
+        None,
+        reason::SUBSCRIBED,
+        "a registration stands at the app",
+    ),
+    subscribed(
+        "True",
+        None,
+        reason::EXPIRING_SOON,
+        "it stands, expires before long, and could not be renewed: `status.lastError` says why",
+    ),
+    subscribed(
+        "True",
+        None,
+        reason::QUIET_TOO_LONG,
+        "it stands as far as is known, and nothing came for longer than `quietPeriod`: see whether the app still has it",
+    ),
+    subscribed(
+        "True",
+        None,
+        reason::PUBLIC_URL_CHANGED,
+        "it stands with the URL of before: it is moved once its gateway's change of `publicUrl` is confirmed",
+    ),
+    subscribed(
+        "False",
+        Some(RECONCILING),
+        reason::SUBSCRIBING,
+        "it is being made",
+    ),
+    subscribed(
+        "False",
+        Some(RECONCILING),
+        reason::WAITING_FOR_TURN,
+        "others of the same rollout come first",
+    ),
+    subscribed(
+        "False",
+        Some(RECONCILING),
+        reason::WAITING_FOR_SECRET,
+        "the app's handshake, which brings the signing secret, is waited for",
+    ),
+    subscribed(
+        "False",
+        Some(RECONCILING),
+        reason::ANSWER_LOST,
+        "whether the app carried out a request is being found out before another one is sent",
+    ),
+    subscribed(
+        "False",
+        Some(RECONCILING),
+        reason::APP_REFUSED,
+        "the app said no; `status.response` has its answer. It is tried again, later and later",
+    ),
+    subscribed(
+        "False",
+        Some(RECONCILING),
+        reason::APP_UNREACHABLE,
+        "the app gave no answer, or none that says what happened; it is tried again",
+    ),
+    subscribed(
+        "False",
+        Some(RECONCILING),
+        reason::REQUEST_NOT_SENT,
+        "the request could not be made or sent: a value that a template needs is missing, or the host is not allowed",
+    ),
+    subscribed(
+        "False",
+        Some(RECONCILING),
+        reason::NOT_WORKING,
+        "the app made it, and a later step, or the handshake, did not come about; it is made anew",
+    ),
+    subscribed(
+        "False",
+        Some(STALLED),
+        reason::ROLLOUT_STOPPED,
+        "an edit of the type failed for too many customers, so the others were left as they are: mend the type",
+    ),
+    subscribed(
+        "False",
+        Some(RECONCILING),
+        reason::UNSUBSCRIBING,
+        "it is being removed; `unsubscribe.giveUpAfter` bounds how long that is tried",
+    ),
+    subscribed(
+        "False",
+        Some(STALLED),
+        reason::NOT_OURS,
+        "somebody else made the object, or the record belongs to another one: delete the object",
+    ),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KINDS: [&str; 5] = [
+        "AppEventType",
+        "Customer",
+        "EventSubscription",
+        "EventGateway",
+        "UpstreamSubscription",
+    ];
+
+    /// The reasons that are declared, read off the source: a constant cannot be listed.
+    fn declared() -> Vec<&'static str> {
+        let source = include_str!("../condition.rs");
+        let (_, reasons) = source.split_once("pub mod reason").unwrap();
+        let lines = reasons.lines().filter(|line| line.contains("pub const"));
+        lines.map(|line| line.split('"').nth(1).unwrap()).collect()
+    }
+
+    #[test]
+    fn every_reason_is_told_of_some_resource_and_none_is_made_up() {
+        let told: Vec<Told> = KINDS.into_iter().flat_map(told).collect();
+        let declared = declared();
+        assert!(declared.len() > 30, "{declared:?}");
+        for reason in &declared {
+            // That one is an Event's alone.
+            let is_told = told.iter().any(|it| it.reason == *reason) || *reason == reason::ORPHANED;
+            assert!(is_told, "{reason} is on no page");
+        }
+        for it in &told {
+            assert!(declared.contains(&it.reason), "{}", it.reason);
+        }
+    }
+
+    #[test]
+    fn nothing_is_told_twice_of_a_resource() {
+        for kind in KINDS {
+            let mut all: Vec<_> = told(kind)
+                .iter()
+                .map(|it| (it.condition, it.status, it.reason))
+                .collect();
+            let count = all.len();
+            all.sort_unstable();
+            all.dedup();
+            assert_eq!(all.len(), count, "{kind}");
+        }
+    }
+}
