@@ -136,7 +136,7 @@ mod tests {
         let first = shown(&[], &[&good, &good], 1).unwrap();
         assert_eq!(
             (first.status.as_str(), first.reason.as_str()),
-            ("True", "Delivered")
+            ("True", "Delivering")
         );
         let failing = shown(std::slice::from_ref(&first), &[&good, &bad], 5).unwrap();
         assert_eq!(failing.reason, "SinkFailing");
