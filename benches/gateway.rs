@@ -4,7 +4,6 @@
 //! Everything is in this process: the product's parts as `tidegate dev` puts them together, on a
 //! real listener and a real disk; the baselines; and the load, which comes from one thread over
 //! TCP on the loopback device. So the load takes a share of the same cores from either side alike.
-//! Each benchmark runs in a process of its own, so that none meets the memory of another.
 
 #![allow(
     clippy::unwrap_used,
@@ -12,7 +11,7 @@
     reason = "a benchmark that cannot go on fails"
 )]
 
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
 
 mod support;
 
@@ -44,33 +43,5 @@ const BENCHMARKS: [(&str, fn()); 6] = [
 ];
 
 fn main() -> ExitCode {
-    // Cargo adds `--bench`.
-    let names: Vec<String> = std::env::args()
-        .skip(1)
-        .filter(|name| !name.starts_with("--"))
-        .collect();
-    if let [name] = &*names {
-        let Some((_, run)) = BENCHMARKS.iter().find(|(known, _)| known == name) else {
-            eprintln!("there is no benchmark {name}");
-            return ExitCode::from(2);
-        };
-        run();
-        return ExitCode::SUCCESS;
-    }
-    let mut all_well = true;
-    for (name, _) in BENCHMARKS {
-        if names.is_empty() || names.iter().any(|wanted| wanted == name) {
-            let program = std::env::current_exe().expect("this program has a path");
-            let status = Command::new(program)
-                .arg(name)
-                .status()
-                .expect("it starts again");
-            all_well &= status.success();
-        }
-    }
-    if all_well {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    }
+    support::runner::main(&BENCHMARKS)
 }

@@ -11,7 +11,7 @@
     reason = "a benchmark that cannot go on fails"
 )]
 
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
 
 #[path = "."]
 mod benches {
@@ -48,28 +48,5 @@ const BENCHMARKS: [(&str, fn()); 2] = [
 ];
 
 fn main() -> ExitCode {
-    // Cargo adds `--bench`.
-    let names: Vec<String> = std::env::args()
-        .skip(1)
-        .filter(|name| !name.starts_with("--"))
-        .collect();
-    if let [name] = &*names {
-        let Some((_, run)) = BENCHMARKS.iter().find(|(known, _)| known == name) else {
-            eprintln!("there is no benchmark {name}");
-            return ExitCode::from(2);
-        };
-        run();
-        return ExitCode::SUCCESS;
-    }
-    // Each in a process of its own: all of a process share one API server.
-    for (name, _) in BENCHMARKS {
-        if names.is_empty() || names.iter().any(|wanted| wanted == name) {
-            let program = std::env::current_exe().expect("this program has a path");
-            let status = Command::new(program).arg(name).status();
-            if !status.expect("it starts again").success() {
-                return ExitCode::FAILURE;
-            }
-        }
-    }
-    ExitCode::SUCCESS
+    measure::runner::main(&BENCHMARKS)
 }

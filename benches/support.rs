@@ -11,8 +11,10 @@
     reason = "each benchmark is a program of its own and uses a part of this"
 )]
 
+pub mod app;
 pub mod disk;
 pub mod report;
+pub mod runner;
 
 use std::time::Duration;
 

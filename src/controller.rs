@@ -188,17 +188,23 @@ pub async fn run(options: Options) -> Result<(), ControllerError> {
     let (steps, steps_done) = mpsc::unbounded_channel();
     let overtaken = Arc::new(Notify::new());
     let kept = Kept::new(client.clone(), &options.namespace);
-    let objects = UpstreamObjects::new(client.clone(), changes.clone(), steps);
+    let mut registry = Registry::with_prefix("tidegate");
+    let metrics = Metrics::register(&mut registry);
+    let writer = Writer::start(
+        client.clone(),
+        options.identity.clone(),
+        changes.clone(),
+        metrics.clone(),
+    );
+    let objects = UpstreamObjects::new(client.clone(), changes.clone(), steps, writer.clone());
     let records = Arc::new(Records::new(
         kept.clone(),
         Arc::new(objects.clone()),
         Arc::clone(&overtaken),
     ));
     let shows = Arc::new(Shows::default());
-    let mut registry = Registry::with_prefix("tidegate");
     let key: Arc<std::sync::OnceLock<Sensitive>> = Arc::default();
     let driver = driver(&options, &records, &shows, &key, &mut registry)?;
-    let metrics = Metrics::register(&mut registry);
     let address = probes::start(options.metrics_listen, stages, Arc::new(registry)).await?;
     tracing::info!(%address, identity = options.identity, "serving probes and metrics");
 
@@ -232,12 +238,6 @@ pub async fn run(options: Options) -> Result<(), ControllerError> {
     });
     let scopes = watch::scopes(&options.watch_namespaces);
     watch::start(&client, &scopes, &changes);
-    let writer = Writer::start(
-        client.clone(),
-        options.identity.clone(),
-        changes.clone(),
-        metrics.clone(),
-    );
     let (looked, looks) = mpsc::unbounded_channel();
     let gateways = Gateways::new(
         client.clone(),

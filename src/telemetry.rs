@@ -51,7 +51,7 @@ pub enum StartError {
     /// There is no client with these certificates.
     #[error("failed to set up the client for traces")]
     Client(#[from] ClientError),
-    /// The variables for headers or timeouts make no sense.
+    /// The variables for headers make no sense.
     #[error("failed to set up the export of traces")]
     Exporter(#[source] opentelemetry_otlp::ExporterBuildError),
 }
@@ -73,6 +73,7 @@ pub fn start(
 ) -> Result<Option<Traces>, StartError> {
     let Some(Settings {
         certificate,
+        timeout,
         names_service,
     }) = settings::read(variable)?
     else {
@@ -92,7 +93,7 @@ pub fn start(
     let client = outbound.client(AddressPolicy::AllowPrivate, &tls)?;
     let exporter = opentelemetry_otlp::SpanExporter::builder()
         .with_http()
-        .with_http_client(export::Client::new(client))
+        .with_http_client(export::Client::new(client, timeout))
         .build()
         .map_err(StartError::Exporter)?;
     // It reads OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES.

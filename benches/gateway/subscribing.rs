@@ -4,17 +4,14 @@
 
 use std::fmt::Write as _;
 use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use axum::extract::State;
-use axum::http::StatusCode;
-use axum::response::IntoResponse;
 use serde_json::{Value, json};
 
+use crate::support::app::App;
 use crate::support::disk::Disk;
 use crate::support::report::Report;
+use crate::support::runner::{block_on, peak_mebibytes};
 
 const CUSTOMERS: usize = 10_000;
 const CUSTOMERS_IN_A_FILE: usize = 1_000;
@@ -28,59 +25,38 @@ const PATIENCE: Duration = Duration::from_secs(600);
 pub fn run() {
     let disk = Disk::prepare("subscribing");
     let mut report = Report::new("subscribing", &disk, "an app in this process");
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(1)
-        .enable_all()
-        .build()
-        .expect("a runtime starts");
-    runtime.block_on(async {
-        let asked = Arc::new(AtomicUsize::new(0));
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
-            .await
-            .expect("a port is free");
-        let app = listener.local_addr().expect("it is bound");
-        let router = axum::Router::new()
-            .fallback(register)
-            .with_state(Arc::clone(&asked));
-        tokio::spawn(async move { axum::serve(listener, router).await });
-
+    block_on(async {
+        let app = App::start().await;
         let manifests = disk.folder.join("manifests");
         std::fs::create_dir(&manifests).expect("the folder is empty");
-        for (number, text) in manifests_of(&format!("http://{app}")).iter().enumerate() {
+        for (number, text) in manifests_of(&format!("http://{}", app.address))
+            .iter()
+            .enumerate()
+        {
             let path = manifests.join(format!("{number}.yaml"));
             std::fs::write(path, text).expect("the disk has room");
         }
         let start = Instant::now();
         let mut process = Process::start(&disk);
         // Looking at them takes the process' time, so only once there is something to see.
-        while asked.load(Ordering::Relaxed) < CUSTOMERS || process.active().await < CUSTOMERS {
+        while app.asked() < CUSTOMERS || process.active().await < CUSTOMERS {
             assert!(
                 start.elapsed() < PATIENCE,
                 "{} asked, {} active",
-                asked.load(Ordering::Relaxed),
+                app.asked(),
                 process.active().await
             );
             tokio::time::sleep(Duration::from_millis(200)).await;
         }
         let took = start.elapsed().as_secs_f64();
-        let mebibytes = process.peak_mebibytes();
-        assert_eq!(asked.load(Ordering::Relaxed), CUSTOMERS, "one request each");
+        let mebibytes = peak_mebibytes(process.child.id());
+        assert_eq!(app.asked(), CUSTOMERS, "one request each");
         println!("  subscribed after {took:.1} s, at most {mebibytes:.0} MiB of memory");
         report.ratio("60 s / time until subscribed", WITHIN / took, 1.0);
         report.ratio("300 MiB / memory", MEBIBYTES / mebibytes, 1.0);
         process.child.kill().expect("it runs");
     });
     report.finish();
-}
-
-async fn register(State(asked): State<Arc<AtomicUsize>>) -> impl IntoResponse {
-    let id = asked.fetch_add(1, Ordering::Relaxed);
-    let body = json!({"data": {"id": format!("h_{id}")}}).to_string();
-    (
-        StatusCode::CREATED,
-        [("content-type", "application/json")],
-        body,
-    )
 }
 
 /// The texts of all files. One file may hold so many values and no more.
@@ -195,15 +171,6 @@ impl Process {
                 None => return active,
             }
         }
-    }
-
-    /// The most memory that it had (proc(5)).
-    fn peak_mebibytes(&mut self) -> f64 {
-        let path = format!("/proc/{}/status", self.child.id());
-        let status = std::fs::read_to_string(path).expect("Linux");
-        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-        let kibibytes = line.expect("it is there").trim().trim_end_matches(" kB");
-        kibibytes.parse::<f64>().expect("a number") / 1024.0
     }
 }
 

@@ -3,19 +3,16 @@
 //! written for five minutes but the Lease.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use axum::extract::State;
-use axum::http::StatusCode;
-use axum::response::IntoResponse;
 use kube::api::ListParams;
 use serde_json::{Value, json};
 
 use super::objects::{api, create, metric};
+use crate::measure::app::App;
 use crate::measure::disk::Disk;
 use crate::measure::report::Report;
+use crate::measure::runner::{block_on, peak_mebibytes};
 use crate::support::api_server::controller::Controller;
 
 const CUSTOMERS: usize = 10_000;
@@ -33,36 +30,28 @@ const QUIET: Duration = Duration::from_secs(300);
 pub fn run() {
     let disk = Disk::prepare("cold");
     let mut report = Report::new("cold", &disk, "an app in this process");
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(1)
-        .enable_all()
-        .build()
-        .expect("a runtime starts");
-    runtime.block_on(async {
-        let asked = Arc::new(AtomicUsize::new(0));
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await;
-        let listener = listener.expect("a port is free");
-        let app = listener.local_addr().expect("it is bound");
-        let router = axum::Router::new()
-            .fallback(register)
-            .with_state(Arc::clone(&asked));
-        tokio::spawn(async move { axum::serve(listener, router).await });
-
+    block_on(async {
+        let app = App::start().await;
         let mut controller = Controller::prepare(&["tenant"]).await;
         let tenant = controller.others[0].clone();
         let list = disk.folder.join("allow-list.yaml");
-        let allowed = json!([{"host": "127.0.0.1", "ports": [app.port()], "namespaces": [tenant]}]);
+        let allowed =
+            json!([{"host": "127.0.0.1", "ports": [app.address.port()], "namespaces": [tenant]}]);
         std::fs::write(&list, allowed.to_string()).unwrap();
         controller.start_with(&["--allow-list".to_owned(), list.display().to_string()]);
-        declare(&controller, &tenant, &format!("http://{app}")).await;
+        declare(&controller, &tenant, &format!("http://{}", app.address)).await;
 
         let began = Instant::now();
         controller.spawn();
         let client = reqwest::Client::builder().no_proxy().build().unwrap();
         let active = "tidegate_provision_registrations{state=\"Active\"}";
         while metric(&client, controller.metrics, active).await != Some(CUSTOMERS as f64) {
-            let asked = asked.load(Ordering::Relaxed);
-            assert!(began.elapsed() < PATIENCE, "{asked} asked\n{}", controller.output());
+            let asked = app.asked();
+            assert!(
+                began.elapsed() < PATIENCE,
+                "{asked} asked\n{}",
+                controller.output()
+            );
             tokio::time::sleep(Duration::from_millis(200)).await;
         }
         println!("  all registrations active after {:?}", began.elapsed());
@@ -72,12 +61,15 @@ pub fn run() {
             tokio::time::sleep(Duration::from_secs(1)).await;
         }
         let took = began.elapsed().as_secs_f64();
-        assert_eq!(asked.load(Ordering::Relaxed), CUSTOMERS, "one request each");
+        assert_eq!(app.asked(), CUSTOMERS, "one request each");
 
         let mut writes = controller.writes_but_the_lease();
         let mut quiet_since = Instant::now();
         while quiet_since.elapsed() < QUIET {
-            assert!(began.elapsed() < PATIENCE, "there is always something to write");
+            assert!(
+                began.elapsed() < PATIENCE,
+                "there is always something to write"
+            );
             tokio::time::sleep(Duration::from_secs(5)).await;
             let now = controller.writes_but_the_lease();
             if now.len() != writes.len() {
@@ -94,20 +86,15 @@ pub fn run() {
             .map(|(_, count)| count)
             .sum::<usize>() as f64
             / CUSTOMERS as f64;
-        let mebibytes = controller.peak_mebibytes();
-        println!("  subscribed and shown after {took:.1} s, {each:.2} writes each, at most {mebibytes:.0} MiB of memory");
+        let mebibytes = peak_mebibytes(controller.pid());
+        println!(
+            "  subscribed and shown after {took:.1} s, {each:.2} writes each, at most {mebibytes:.0} MiB of memory"
+        );
         report.ratio("60 s / time until subscribed", WITHIN / took, 1.0);
         report.ratio("3 / writes for each", WRITES / each, 1.0);
         report.ratio("300 MiB / memory", MEBIBYTES / mebibytes, 1.0);
     });
     report.finish();
-}
-
-async fn register(State(asked): State<Arc<AtomicUsize>>) -> impl IntoResponse {
-    let id = asked.fetch_add(1, Ordering::Relaxed);
-    let body = json!({"data": {"id": format!("h_{id}")}}).to_string();
-    let headers = [("content-type", "application/json")];
-    (StatusCode::CREATED, headers, body)
 }
 
 async fn declare(controller: &Controller, tenant: &str, app: &str) {

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use super::objects::{api, create};
 use crate::measure::disk::Disk;
 use crate::measure::report::Report;
+use crate::measure::runner::block_on;
 use crate::pod::Pod;
 use crate::support::api_server::controller::Controller;
 use crate::support::dev::free_address;
@@ -35,12 +36,7 @@ struct World {
 pub fn run() {
     let disk = Disk::prepare("edits");
     let mut report = Report::new("edits", &disk, "this process");
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(1)
-        .enable_all()
-        .build()
-        .expect("a runtime starts");
-    runtime.block_on(async {
+    block_on(async {
         let world = World::start().await;
         let path = |number: usize| format!("/type-{}-{number}", number % TYPES);
         let types = world.edit("AppEventType", |number| Edit {

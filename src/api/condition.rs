@@ -16,7 +16,7 @@ pub const DELIVERING: &str = "Delivering";
 /// A registration stands at the app.
 pub const SUBSCRIBED: &str = "Subscribed";
 
-pub mod told;
+pub mod documented;
 
 /// Reasons that conditions give, in CamelCase as the API conventions want them.
 pub mod reason {

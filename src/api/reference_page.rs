@@ -7,7 +7,7 @@ use std::fmt::Write;
 use serde_json::{Map, Value};
 
 use super::Crd;
-use super::condition::told::{Told, told};
+use super::condition::documented::{DocumentedReason, documented_events, documented_reasons};
 
 /// The page of one resource.
 #[must_use]
@@ -76,23 +76,20 @@ impl<'a> Page<'a> {
 
     /// What conditions say, and Events with them.
     fn conditions(&mut self, kind: &str) {
-        let told = told(kind);
-        if told.is_empty() {
+        let reasons = documented_reasons(kind);
+        if reasons.is_empty() {
             return;
         }
         let _ = writeln!(self.text, "## Conditions\n");
-        let _ = writeln!(
-            self.text,
-            "A change of a status is also a Kubernetes Event with the same reason, a Warning where it is for the worse.\n"
-        );
+        let _ = writeln!(self.text, "{}\n", documented_events(kind));
         let _ = writeln!(self.text, "| condition | reason | meaning |\n|---|---|---|");
-        for Told {
+        for DocumentedReason {
             condition,
             status,
             with,
             reason,
             meaning,
-        } in told
+        } in reasons
         {
             let with = with.map_or_else(String::new, |with| format!(", `{with}=True`"));
             let _ = writeln!(

@@ -13,9 +13,9 @@ use tokio::sync::{Semaphore, mpsc};
 
 use super::merge_patch::merge_patch;
 use super::records::BeforeRemoval;
-use super::upstream_subscription::{FINALIZER, Step};
+use super::upstream_subscription::{FINALIZER, Step, news};
 use super::world::{Change, WrittenObject};
-use super::write::FIELD_MANAGER;
+use super::write::{FIELD_MANAGER, Writer};
 use crate::api::{UpstreamSubscription, UpstreamSubscriptionStatus};
 use crate::event::ObjectName;
 use crate::provision::store::StoreError;
@@ -56,6 +56,8 @@ struct Inner {
     changes: mpsc::Sender<Change>,
     /// Who is told when a step is over, so that the next one is decided.
     done: mpsc::UnboundedSender<ObjectName>,
+    /// Who tells people of what changed.
+    writer: Writer,
     places: Arc<Semaphore>,
     under_way: Mutex<BTreeSet<ObjectName>>,
     /// What was made, and since when the watch is waited for.
@@ -69,11 +71,13 @@ impl UpstreamObjects {
         client: Client,
         changes: mpsc::Sender<Change>,
         done: mpsc::UnboundedSender<ObjectName>,
+        writer: Writer,
     ) -> Self {
         Self(Arc::new(Inner {
             client,
             changes,
             done,
+            writer,
             places: Arc::new(Semaphore::new(AT_A_TIME)),
             under_way: Mutex::default(),
             made: Mutex::default(),
@@ -100,10 +104,16 @@ impl UpstreamObjects {
         }
         let (inner, name) = (Arc::clone(&self.0), name.clone());
         tokio::spawn(async move {
-            let is_done = inner.work(&name, present, step).await;
+            let worked = inner.work(&name, &present, step).await;
             drop(place);
-            if is_new && is_done {
-                inner.await_watch(&name);
+            match worked {
+                Ok(()) if is_new => inner.await_watch(&name),
+                Ok(()) => {}
+                Err(pause) => {
+                    // Its place is another's meanwhile: what cannot be written stops nothing else.
+                    let _ = inner.done.send(name.clone());
+                    tokio::time::sleep(pause).await;
+                }
             }
             inner.under_way().remove(&name);
             // Nobody listens any more once the process stops.
@@ -174,9 +184,9 @@ impl Inner {
         Api::namespaced(self.client.clone(), &name.namespace)
     }
 
-    /// Whether it was done.
-    async fn work(&self, name: &ObjectName, present: Present, step: Step) -> bool {
-        let done = match tokio::time::timeout(PATIENCE, self.step(name, &present, step)).await {
+    /// Does a step; an error is how long to wait until it is tried again.
+    async fn work(&self, name: &ObjectName, present: &Present, step: Step) -> Result<(), Duration> {
+        let done = match tokio::time::timeout(PATIENCE, self.step(name, present, step)).await {
             Ok(done) => done.map_err(|error| match &error {
                 kube::Error::Api(status) if matches!(status.code, 404 | 409) => None,
                 _ => Some(error.to_string()),
@@ -188,18 +198,14 @@ impl Inner {
                 let written = WrittenObject::Upstream(object);
                 // Nobody listens any more once the process stops.
                 let _ = self.changes.send(Change::Written(Box::new(written))).await;
-                true
+                Ok(())
             }
-            Ok(None) => true,
+            Ok(None) => Ok(()),
             // It is another one now, or has gone: the watch tells.
-            Err(None) => {
-                tokio::time::sleep(Duration::from_millis(200)).await;
-                false
-            }
+            Err(None) => Err(Duration::from_millis(200)),
             Err(Some(error)) => {
                 tracing::warn!(subscription = %name, error, "failed to write an UpstreamSubscription; it is tried again");
-                tokio::time::sleep(PAUSE).await;
-                false
+                Err(PAUSE)
             }
         }
     }
@@ -227,12 +233,16 @@ impl Inner {
                 let (Ok(from), Ok(to)) = (from, to) else {
                     return Ok(None);
                 };
+                let news = news(&present.status.conditions, &status.conditions);
                 let status = merge_patch(&from, &to).unwrap_or_else(|| json!({}));
                 let patch = json!({"metadata": {"uid": present.uid}, "status": status});
                 let patched = self
                     .api(name)
                     .patch_status(&name.name, &parameters(), &Patch::Merge(patch))
                     .await?;
+                if let (Ok(object), Some(news)) = (&patched.0, news) {
+                    self.writer.tell(object, &news);
+                }
                 Ok(Some(patched))
             }
             // What comes of it, the watch tells.

@@ -9,7 +9,7 @@ use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, OwnerReference};
 use kube::Resource;
 
-use super::status::condition;
+use super::status::{News, condition};
 use super::world::{Known, NamespaceState};
 use crate::api::condition::{READY, STALLED, SUBSCRIBED, reason};
 use crate::api::{UpstreamSubscription, UpstreamSubscriptionStatus};
@@ -112,6 +112,44 @@ pub fn step(facts: Facts<'_>) -> Step {
         _ if has_record => Step::Delete,
         _ => not_ours(known, now),
     }
+}
+
+/// What somebody should look at.
+const TROUBLES: [&str; 9] = [
+    reason::APP_REFUSED,
+    reason::APP_UNREACHABLE,
+    reason::EXPIRING_SOON,
+    reason::NOT_OURS,
+    reason::NOT_WORKING,
+    reason::PUBLIC_URL_CHANGED,
+    reason::QUIET_TOO_LONG,
+    reason::REQUEST_NOT_SENT,
+    reason::ROLLOUT_STOPPED,
+];
+
+/// What changed in a way that people care about: another trouble, or none any more. That all goes as
+/// it should is not told: of many thousand customers each would have an Event at once.
+pub fn news(before: &[Condition], after: &[Condition]) -> Option<News> {
+    let trouble = |all: &[Condition]| {
+        let mut all = all.iter();
+        all.find(|it| TROUBLES.contains(&&*it.reason)).cloned()
+    };
+    let (was, is) = (trouble(before), trouble(after));
+    if let Some(is) = is {
+        let is_known = was.is_some_and(|was| was.reason == is.reason);
+        return (!is_known).then_some(News {
+            reason: is.reason,
+            message: is.message,
+            is_bad: true,
+        });
+    }
+    was?;
+    let subscribed = after.iter().find(|it| it.type_ == SUBSCRIBED)?;
+    (subscribed.status == "True").then(|| News {
+        reason: subscribed.reason.clone(),
+        message: subscribed.message.clone(),
+        is_bad: false,
+    })
 }
 
 /// Whether the driver shows more than what it could not remove.

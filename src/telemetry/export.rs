@@ -4,6 +4,7 @@
 //! the program. So requests run in the process' runtime, and the thread waits for them.
 
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -20,6 +21,8 @@ const ANSWER_BYTES: usize = 64 * 1024;
 #[derive(Debug)]
 pub struct Client {
     client: reqwest::Client,
+    /// How long one request may take: the exporter leaves that to its client.
+    timeout: Duration,
     runtime: Handle,
     /// Whether the last spans were refused or not taken: said once, not each time.
     is_failing: AtomicBool,
@@ -27,9 +30,10 @@ pub struct Client {
 
 impl Client {
     /// Over `client`, in the runtime that this is called in.
-    pub fn new(client: reqwest::Client) -> Self {
+    pub fn new(client: reqwest::Client, timeout: Duration) -> Self {
         Self {
             client,
+            timeout,
             runtime: Handle::current(),
             is_failing: AtomicBool::new(false),
         }
@@ -53,6 +57,8 @@ impl Client {
 #[async_trait]
 impl HttpClient for Client {
     async fn send_bytes(&self, request: Request<Bytes>) -> Result<Response<Bytes>, HttpError> {
+        let mut request = reqwest::Request::try_from(request)?;
+        *request.timeout_mut() = Some(self.timeout);
         let sending = exchange(self.client.clone(), request);
         // Waiting for a task needs no runtime.
         let answer = self.runtime.spawn(sending).await?;
@@ -67,9 +73,9 @@ impl HttpClient for Client {
 
 async fn exchange(
     client: reqwest::Client,
-    request: Request<Bytes>,
+    request: reqwest::Request,
 ) -> Result<Response<Bytes>, reqwest::Error> {
-    let mut answer = client.execute(request.try_into()?).await?;
+    let mut answer = client.execute(request).await?;
     let mut body = Vec::new();
     while let Some(chunk) = answer.chunk().await? {
         if body.len() + chunk.len() > ANSWER_BYTES {

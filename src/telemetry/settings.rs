@@ -2,15 +2,19 @@
 //! (OpenTelemetry specification, "Environment Variable Specification" and "OTLP Exporter"). Pure.
 //!
 //! Most of them are read by the exporter and the sampler themselves: `OTEL_EXPORTER_OTLP_HEADERS`,
-//! `OTEL_EXPORTER_OTLP_TIMEOUT`, `OTEL_RESOURCE_ATTRIBUTES`, `OTEL_BSP_…`. Here is whether there are
+//! `OTEL_RESOURCE_ATTRIBUTES`, `OTEL_BSP_…`. Here is whether there are
 //! traces at all; and values that those would quietly replace by their defaults are refused.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use url::Url;
 
 /// The one protocol that is spoken.
 const PROTOCOL: &str = "http/protobuf";
+
+/// How long a request takes at most unless a variable says otherwise (the specification's default).
+const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Samplers without an argument, and those whose argument is a ratio.
 const SAMPLERS: [(&str, bool); 6] = [
@@ -49,6 +53,8 @@ pub fn handed_on(variable: impl Fn(&str) -> Option<String>) -> BTreeMap<String, 
 pub struct Settings {
     /// A file of certificate authorities (PEM) that are trusted instead of the public ones.
     pub certificate: Option<String>,
+    /// How long one request to the collector may take.
+    pub timeout: Duration,
     /// Whether a variable names the service.
     pub names_service: bool,
 }
@@ -118,7 +124,15 @@ pub fn read(variable: impl Fn(&str) -> Option<String>) -> Result<Option<Settings
             return refuse("OTEL_TRACES_SAMPLER_ARG", &ratio, problem);
         }
     }
+    let timeout = match of_traces("TIMEOUT") {
+        None => TIMEOUT,
+        Some((name, text)) => match text.parse() {
+            Ok(milliseconds @ 1..) => Duration::from_millis(milliseconds),
+            _ => return refuse(&name, &text, "write milliseconds, such as 10000"),
+        },
+    };
     Ok(Some(Settings {
+        timeout,
         certificate: of_traces("CERTIFICATE").map(|(_, path)| path),
         names_service: read("OTEL_SERVICE_NAME").is_some(),
     }))
@@ -151,6 +165,7 @@ mod tests {
         assert_eq!(with(&[("OTEL_EXPORTER_OTLP_ENDPOINT", " ")]), Ok(None));
         let plain = Settings {
             certificate: None,
+            timeout: Duration::from_secs(10),
             names_service: false,
         };
         assert_eq!(with(&[ENDPOINT]), Ok(Some(plain)));
@@ -159,9 +174,12 @@ mod tests {
             "https://collector/v1/traces",
         );
         let certificate = ("OTEL_EXPORTER_OTLP_CERTIFICATE", "/ca.pem");
-        let all = with(&[traces, certificate, ("OTEL_SERVICE_NAME", "hooks")]);
+        let timeout = ("OTEL_EXPORTER_OTLP_TIMEOUT", "250");
+        let name = ("OTEL_SERVICE_NAME", "hooks");
+        let all = with(&[traces, certificate, timeout, name]);
         let expected = Settings {
             certificate: Some("/ca.pem".into()),
+            timeout: Duration::from_millis(250),
             names_service: true,
         };
         assert_eq!(all, Ok(Some(expected)));
@@ -182,6 +200,7 @@ mod tests {
                 "http/protobuf",
             ),
             (("OTEL_TRACES_EXPORTER", "zipkin"), "otlp or none"),
+            (("OTEL_EXPORTER_OTLP_TIMEOUT", "10s"), "10000"),
             (("OTEL_TRACES_SAMPLER", "xray"), "parentbased_traceidratio"),
         ];
         for (variable, hint) in cases {

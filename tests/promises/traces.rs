@@ -217,6 +217,27 @@ async fn a_collector_that_is_away_stops_nothing() {
     assert_eq!(told, 1, "once, not each time: {}", dev.output());
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_collector_that_hangs_is_given_up_and_gets_what_comes_later() {
+    let (sink, collector) = (Sink::start().await, Collector::start().await);
+    let timeout = ("OTEL_EXPORTER_OTLP_TIMEOUT", "300");
+    let mut dev = traced(&sink, &format!("http://{}", collector.address), &[timeout]);
+    collector.hang(true);
+    dev.run().await;
+    assert_eq!(send(&dev, "one", TOKEN, None).await, StatusCode::ACCEPTED);
+    eventually("it is told that spans are dropped", async || {
+        dev.output().contains("failed to send spans")
+    })
+    .await;
+    collector.hang(false);
+    assert_eq!(send(&dev, "two", TOKEN, None).await, StatusCode::ACCEPTED);
+    eventually("the next ones come", async || !collector.spans().is_empty()).await;
+    eventually("it is told that spans are taken", async || {
+        dev.output().contains("the collector takes spans again")
+    })
+    .await;
+}
+
 #[test]
 fn a_variable_that_makes_no_sense_is_refused_at_the_start() {
     let folder = tempfile::tempdir().unwrap();

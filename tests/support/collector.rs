@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use axum::Router;
@@ -35,6 +36,8 @@ struct Shared {
     spans: Mutex<Vec<Collected>>,
     bytes: Mutex<Vec<u8>>,
     headers: Mutex<Vec<HeaderMap>>,
+    /// Whether it takes requests and never answers them.
+    hangs: AtomicBool,
 }
 
 /// A collector on a loopback address. It stops when dropped.
@@ -60,6 +63,11 @@ impl Collector {
         }
     }
 
+    /// From now on it hangs, or does not any more.
+    pub fn hang(&self, hangs: bool) {
+        self.shared.hangs.store(hangs, Ordering::SeqCst);
+    }
+
     /// What came so far.
     pub fn spans(&self) -> Vec<Collected> {
         self.shared.spans.lock().unwrap().clone()
@@ -83,6 +91,9 @@ impl Drop for Collector {
 }
 
 async fn take(State(shared): State<Arc<Shared>>, headers: HeaderMap, body: Bytes) {
+    if shared.hangs.load(Ordering::SeqCst) {
+        std::future::pending().await
+    }
     shared.headers.lock().unwrap().push(headers);
     shared.bytes.lock().unwrap().extend_from_slice(&body);
     let request = ExportTraceServiceRequest::decode(body).unwrap();

@@ -208,3 +208,28 @@ fn a_namespace_that_is_deleted_waits_for_a_minute_and_gets_no_new_objects() {
     assert_eq!(happens(Some(&removing), true, None, going, 80), "nothing");
     assert_eq!(happens(Some(&removing), true, None, None, 80), "nothing");
 }
+
+#[test]
+fn another_trouble_is_news_and_so_is_its_end_and_nothing_else() {
+    let of = |type_: &str, status: bool, reason: &str| {
+        vec![condition(type_, status, reason, "m", None, at(1))]
+    };
+    let told = |before: &[Condition], after: &[Condition]| {
+        news(before, after).map(|news| (news.reason, news.is_bad))
+    };
+    let new = of(SUBSCRIBED, false, reason::SUBSCRIBING);
+    let refused = of(SUBSCRIBED, false, reason::APP_REFUSED);
+    let unreachable = of(SUBSCRIBED, false, reason::APP_UNREACHABLE);
+    let up = of(SUBSCRIBED, true, reason::SUBSCRIBED);
+    let mut stopped = up.clone();
+    stopped.extend(of(STALLED, true, reason::ROLLOUT_STOPPED));
+    let bad = |reason: &str| Some((reason.to_owned(), true));
+    assert_eq!(told(&[], &new), None);
+    assert_eq!(told(&new, &up), None);
+    assert_eq!(told(&new, &refused), bad(reason::APP_REFUSED));
+    assert_eq!(told(&refused, &refused), None);
+    assert_eq!(told(&refused, &unreachable), bad(reason::APP_UNREACHABLE));
+    let good = Some((reason::SUBSCRIBED.to_owned(), false));
+    assert_eq!(told(&unreachable, &up), good);
+    assert_eq!(told(&up, &stopped), bad(reason::ROLLOUT_STOPPED));
+}

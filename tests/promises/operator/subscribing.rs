@@ -124,6 +124,108 @@ spec: {publicUrl: 'https://hooks.example.com'}
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_goes_wrong_and_that_it_is_over_are_events_of_the_object() {
+    let mut world = World::prepare(Spec::of(&["acme"])).await;
+    world.app.next("acme", Op::Create, Fault::Refused(403));
+    world.controller.run().await;
+    world.apply().await;
+    let object = world.stands("acme").await;
+    let events: Api<k8s_openapi::api::events::v1::Event> =
+        Api::namespaced(world.controller.admin.clone(), &world.namespace);
+    let name = object["metadata"]["name"].as_str().unwrap();
+    eventually("both are told", async || {
+        let all = events.list(&ListParams::default()).await.unwrap();
+        let of_it = all.items.iter().filter(|event| {
+            let of = event.regarding.as_ref().and_then(|it| it.name.as_deref());
+            of == Some(name)
+        });
+        let mut told: Vec<_> = of_it
+            .map(|event| (event.type_.as_deref(), event.reason.as_deref()))
+            .collect();
+        told.sort_unstable();
+        told == [
+            (Some("Normal"), Some("Subscribed")),
+            (Some("Warning"), Some("AppRefused")),
+        ]
+    })
+    .await;
+}
+
+/// Their names come first, and there are more of them than are written at a time.
+#[tokio::test(flavor = "multi_thread")]
+async fn objects_that_cannot_be_written_do_not_stop_others() {
+    let many: Vec<String> = (0..40).map(|number| format!("a-{number:02}")).collect();
+    let many: Vec<&str> = many.iter().map(String::as_str).collect();
+    let world = World::prepare(Spec::of(&many)).await;
+    let World {
+        app,
+        mut controller,
+        spec,
+        namespace,
+        _folder,
+    } = world;
+    // The names of namespaces begin as they are told to, and decide the order.
+    let full = controller.server.namespace("a-full").await;
+    assert!(full < namespace);
+    let port = app.address.port();
+    let list = json!([{"host": "127.0.0.1", "ports": [port], "namespaces": ["*"]}]);
+    std::fs::write(_folder.path().join("allow-list.yaml"), list.to_string()).unwrap();
+    controller.others.push(full.clone());
+    let quota = json!({"count/upstreamsubscriptions.tidegate.dev": "0"});
+    let manifest = json!({
+        "apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "none"},
+        "spec": {"hard": quota},
+    });
+    controller.apply(&full, &manifest.to_string()).await;
+    // Nobody else computes it here.
+    let quotas: Api<k8s_openapi::api::core::v1::ResourceQuota> =
+        Api::namespaced(controller.admin.clone(), &full);
+    let used = json!({"count/upstreamsubscriptions.tidegate.dev": "0"});
+    let status = json!({"status": {"hard": quota, "used": used}});
+    let parameters = PatchParams::default();
+    let patch = Patch::Merge(status);
+    let patched = quotas.patch_status("none", &parameters, &patch).await;
+    patched.unwrap();
+    for (namespace, spec) in [
+        (&full, spec.clone()),
+        (
+            &namespace,
+            Spec {
+                customers: vec!["z".to_owned()],
+                ..spec
+            },
+        ),
+    ] {
+        let files: Vec<String> = spec.files().into_iter().map(|(_, text)| text).collect();
+        controller.apply(namespace, &files.join("\n---\n")).await;
+    }
+    controller.run().await;
+    let shown = async |namespace: &str| {
+        let api = controller.ours(namespace, KIND);
+        api.list(&ListParams::default()).await.unwrap().items
+    };
+    eventually("the other one is shown", async || {
+        matches!(&shown(&namespace).await[..], [one] if one.data["status"]["state"] == "Active")
+    })
+    .await;
+    eventually("the many are subscribed, too", async || {
+        spec_customers_live(&app, &many) == many.len()
+    })
+    .await;
+    assert!(shown(&full).await.is_empty(), "the quota holds");
+    assert!(
+        controller
+            .output()
+            .contains("failed to write an UpstreamSubscription")
+    );
+}
+
+fn spec_customers_live(app: &ModelApp, customers: &[&str]) -> usize {
+    let live = customers.iter().filter(|name| app.live(name).len() == 1);
+    live.count()
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_customer_is_subscribed_shown_and_unsubscribed() {
     let world = World::start(Spec::of(&["acme"])).await;
     let object = world.stands("acme").await;

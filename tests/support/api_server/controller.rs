@@ -204,13 +204,9 @@ impl Controller {
             .is_none_or(|child| child.try_wait().unwrap().is_some())
     }
 
-    /// The most memory that the process had, in mebibytes (proc(5)).
-    pub fn peak_mebibytes(&self) -> f64 {
-        let path = format!("/proc/{}/status", self.child.as_ref().unwrap().id());
-        let status = std::fs::read_to_string(path).unwrap();
-        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-        let kibibytes = line.unwrap().trim().trim_end_matches(" kB");
-        kibibytes.parse::<f64>().unwrap() / 1024.0
+    /// The process id.
+    pub fn pid(&self) -> u32 {
+        self.child.as_ref().unwrap().id()
     }
 
     /// Everything it printed, over all starts.

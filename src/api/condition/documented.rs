@@ -4,7 +4,7 @@ use super::{DELIVERING, READY, RECONCILING, STALLED, SUBSCRIBED, reason};
 
 /// A reason that a condition may give.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Told {
+pub struct DocumentedReason {
     /// The condition's type.
     pub condition: &'static str,
     /// The condition's status that it goes with.
@@ -19,8 +19,8 @@ pub struct Told {
 
 /// All of a resource, by its kind.
 #[must_use]
-pub fn told(kind: &str) -> Vec<Told> {
-    let groups: &[&[Told]] = match kind {
+pub fn documented_reasons(kind: &str) -> Vec<DocumentedReason> {
+    let groups: &[&[DocumentedReason]] = match kind {
         "AppEventType" => &[&LIVE, &VALUES, &TYPE],
         "Customer" => &[&LIVE, &VALUES, &CUSTOMER],
         "EventSubscription" => &[&LIVE, &VALUES, &SUBSCRIPTION, &DELIVERY],
@@ -31,64 +31,33 @@ pub fn told(kind: &str) -> Vec<Told> {
     groups.concat()
 }
 
-const fn ready(reason: &'static str, meaning: &'static str) -> Told {
-    Told {
-        condition: READY,
-        status: "True",
-        with: None,
-        reason,
-        meaning,
+/// Which changes of a resource are Kubernetes Events, too.
+#[must_use]
+pub fn documented_events(kind: &str) -> &'static str {
+    match kind {
+        "EventSubscription" => {
+            "That it becomes `Ready`, or `Stalled`, and that `Delivering` changes, is a Kubernetes Event, too, with the same reason; a Warning where it is for the worse."
+        }
+        "EventGateway" => {
+            "That it becomes `Ready`, or `Stalled`, is a Kubernetes Event, too, with the same reason; so is, as the Warning `Orphaned`, what may be left at an app."
+        }
+        "UpstreamSubscription" => {
+            "That something goes wrong is a Kubernetes Event, too, a Warning with the same reason; and that it goes well again."
+        }
+        _ => {
+            "That it becomes `Ready`, or `Stalled`, is a Kubernetes Event, too, with the same reason; a Warning where it is for the worse."
+        }
     }
 }
 
-const fn stalled(reason: &'static str, meaning: &'static str) -> Told {
-    Told {
-        condition: READY,
-        status: "False",
-        with: Some(STALLED),
-        reason,
-        meaning,
-    }
-}
-
-const fn reconciling(reason: &'static str, meaning: &'static str) -> Told {
-    Told {
-        condition: READY,
-        status: "False",
-        with: Some(RECONCILING),
-        reason,
-        meaning,
-    }
-}
-
-const fn also(condition: &'static str, reason: &'static str, meaning: &'static str) -> Told {
-    Told {
-        condition,
-        status: "True",
-        with: None,
-        reason,
-        meaning,
-    }
-}
-
-const fn delivering(status: &'static str, reason: &'static str, meaning: &'static str) -> Told {
-    Told {
-        condition: DELIVERING,
-        status,
-        with: None,
-        reason,
-        meaning,
-    }
-}
-
-const fn subscribed(
-    status: &'static str,
+const fn row(
+    (condition, status): (&'static str, &'static str),
     with: Option<&'static str>,
     reason: &'static str,
     meaning: &'static str,
-) -> Told {
-    Told {
-        condition: SUBSCRIBED,
+) -> DocumentedReason {
+    DocumentedReason {
+        condition,
         status,
         with,
         reason,
@@ -96,8 +65,41 @@ const fn subscribed(
     }
 }
 
+const fn ready(why: &'static str, meaning: &'static str) -> DocumentedReason {
+    row((READY, "True"), None, why, meaning)
+}
+
+const fn stalled(why: &'static str, meaning: &'static str) -> DocumentedReason {
+    row((READY, "False"), Some(STALLED), why, meaning)
+}
+
+const fn reconciling(why: &'static str, meaning: &'static str) -> DocumentedReason {
+    row((READY, "False"), Some(RECONCILING), why, meaning)
+}
+
+/// A condition that may be true whatever `Ready` says.
+const fn also(
+    condition: &'static str,
+    why: &'static str,
+    meaning: &'static str,
+) -> DocumentedReason {
+    row((condition, "True"), None, why, meaning)
+}
+
+const fn not_delivering(why: &'static str, meaning: &'static str) -> DocumentedReason {
+    row((DELIVERING, "False"), None, why, meaning)
+}
+
+const fn subscribed(why: &'static str, meaning: &'static str) -> DocumentedReason {
+    row((SUBSCRIBED, "True"), None, why, meaning)
+}
+
+const fn subscribing(why: &'static str, meaning: &'static str) -> DocumentedReason {
+    row((SUBSCRIBED, "False"), Some(RECONCILING), why, meaning)
+}
+
 /// What gateways serve.
-const LIVE: [Told; 5] = [
+const LIVE: [DocumentedReason; 5] = [
     ready(
         reason::PROGRAMMED,
         "it is accepted, and live in every connected pod of its gateway",
@@ -118,7 +120,7 @@ const LIVE: [Told; 5] = [
 ];
 
 /// What refers to Secrets and ConfigMaps.
-const VALUES: [Told; 2] = [
+const VALUES: [DocumentedReason; 2] = [
     stalled(
         reason::SECRET_NOT_FOUND,
         "a Secret that it names, or the key in it, is missing or empty: make it; nothing else has to be done",
@@ -129,7 +131,7 @@ const VALUES: [Told; 2] = [
     ),
 ];
 
-const TYPE: [Told; 3] = [
+const TYPE: [DocumentedReason; 3] = [
     stalled(
         reason::GATEWAY_NOT_FOUND,
         "the EventGateway that `gatewayRef` names, or the installation's default one, does not exist",
@@ -144,12 +146,12 @@ const TYPE: [Told; 3] = [
     ),
 ];
 
-const CUSTOMER: [Told; 1] = [stalled(
+const CUSTOMER: [DocumentedReason; 1] = [stalled(
     reason::CUSTOMER_TAKEN,
     "an older Customer of the namespace has the same id, or the same value of a field that a global webhook finds customers by",
 )];
 
-const SUBSCRIPTION: [Told; 7] = [
+const SUBSCRIPTION: [DocumentedReason; 7] = [
     stalled(
         reason::EVENT_TYPE_NOT_FOUND,
         "the AppEventType that `eventTypeRef` names does not exist",
@@ -180,40 +182,32 @@ const SUBSCRIPTION: [Told; 7] = [
     ),
 ];
 
-const DELIVERY: [Told; 6] = [
-    delivering(
-        "True",
+const DELIVERY: [DocumentedReason; 6] = [
+    also(
+        DELIVERING,
         reason::DELIVERING,
         "events flow, or would if there were any",
     ),
-    delivering(
-        "False",
-        reason::SUSPENDED,
-        "`suspend` is true; events are kept",
-    ),
-    delivering(
-        "False",
+    not_delivering(reason::SUSPENDED, "`suspend` is true; events are kept"),
+    not_delivering(
         reason::HELD,
         "something that sending needs is missing or wrong, and the message says what; events are kept",
     ),
-    delivering(
-        "False",
+    not_delivering(
         reason::SINK_FAILING,
         "the sink refuses events or cannot be reached; they are tried again, and the message has the last answer",
     ),
-    delivering(
-        "False",
+    not_delivering(
         reason::SHARE_EXCEEDED,
         "what is undelivered fills this subscription's share of the log, and the oldest become dead letters: mend the sink, or raise `storage.size` of the gateway",
     ),
-    delivering(
-        "False",
+    not_delivering(
         reason::FILTER_FAILING,
         "the filter could not decide about ten events or more, which were not delivered: `tidegate events` shows what they look like",
     ),
 ];
 
-const GATEWAY: [Told; 7] = [
+const GATEWAY: [DocumentedReason; 7] = [
     ready(reason::PROGRAMMED, "as many pods as wanted take requests"),
     reconciling(
         reason::PODS_NOT_READY,
@@ -244,93 +238,64 @@ const GATEWAY: [Told; 7] = [
     ),
 ];
 
-const UPSTREAM: [Told; 15] = [
+const UPSTREAM: [DocumentedReason; 15] = [
+    subscribed(reason::SUBSCRIBED, "a registration stands at the app"),
     subscribed(
-        "True",
-        None,
-        reason::SUBSCRIBED,
-        "a registration stands at the app",
-    ),
-    subscribed(
-        "True",
-        None,
         reason::EXPIRING_SOON,
         "it stands, expires before long, and could not be renewed: `status.lastError` says why",
     ),
     subscribed(
-        "True",
-        None,
         reason::QUIET_TOO_LONG,
         "it stands as far as is known, and nothing came for longer than `quietPeriod`: see whether the app still has it",
     ),
     subscribed(
-        "True",
-        None,
         reason::PUBLIC_URL_CHANGED,
-        "it stands with the URL of before: it is moved once its gateway's change of `publicUrl` is confirmed",
+        "the app still calls the URL of before: the annotation `tidegate.dev/allow-re-registration` on the type has it registered anew",
     ),
-    subscribed(
-        "False",
-        Some(RECONCILING),
+    subscribing(
         reason::SUBSCRIBING,
-        "it is being made",
+        "it is being made, or a former one removed",
     ),
-    subscribed(
-        "False",
-        Some(RECONCILING),
+    also(
+        RECONCILING,
         reason::WAITING_FOR_TURN,
-        "others of the same rollout come first",
+        "the type was edited, and others of the same rollout come first; what stands goes on",
     ),
-    subscribed(
-        "False",
-        Some(RECONCILING),
+    subscribing(
         reason::WAITING_FOR_SECRET,
         "the app's handshake, which brings the signing secret, is waited for",
     ),
-    subscribed(
-        "False",
-        Some(RECONCILING),
+    subscribing(
         reason::ANSWER_LOST,
         "whether the app carried out a request is being found out before another one is sent",
     ),
-    subscribed(
-        "False",
-        Some(RECONCILING),
+    subscribing(
         reason::APP_REFUSED,
         "the app said no; `status.response` has its answer. It is tried again, later and later",
     ),
-    subscribed(
-        "False",
-        Some(RECONCILING),
+    subscribing(
         reason::APP_UNREACHABLE,
         "the app gave no answer, or none that says what happened; it is tried again",
     ),
-    subscribed(
-        "False",
-        Some(RECONCILING),
+    subscribing(
         reason::REQUEST_NOT_SENT,
         "the request could not be made or sent: a value that a template needs is missing, or the host is not allowed",
     ),
-    subscribed(
-        "False",
-        Some(RECONCILING),
+    subscribing(
         reason::NOT_WORKING,
         "the app made it, and a later step, or the handshake, did not come about; it is made anew",
     ),
-    subscribed(
-        "False",
-        Some(STALLED),
+    also(
+        STALLED,
         reason::ROLLOUT_STOPPED,
-        "an edit of the type failed for too many customers, so the others were left as they are: mend the type",
+        "the type was edited, and that failed for too many customers, so the others were left as they are: edit the type again",
     ),
-    subscribed(
-        "False",
-        Some(RECONCILING),
+    subscribing(
         reason::UNSUBSCRIBING,
         "it is being removed; `unsubscribe.giveUpAfter` bounds how long that is tried",
     ),
-    subscribed(
-        "False",
+    row(
+        (SUBSCRIBED, "False"),
         Some(STALLED),
         reason::NOT_OURS,
         "somebody else made the object, or the record belongs to another one: delete the object",
@@ -359,7 +324,7 @@ mod tests {
 
     #[test]
     fn every_reason_is_told_of_some_resource_and_none_is_made_up() {
-        let told: Vec<Told> = KINDS.into_iter().flat_map(told).collect();
+        let told: Vec<DocumentedReason> = KINDS.into_iter().flat_map(documented_reasons).collect();
         let declared = declared();
         assert!(declared.len() > 30, "{declared:?}");
         for reason in &declared {
@@ -375,7 +340,7 @@ mod tests {
     #[test]
     fn nothing_is_told_twice_of_a_resource() {
         for kind in KINDS {
-            let mut all: Vec<_> = told(kind)
+            let mut all: Vec<_> = documented_reasons(kind)
                 .iter()
                 .map(|it| (it.condition, it.status, it.reason))
                 .collect();
