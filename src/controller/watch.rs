@@ -117,7 +117,12 @@ fn run<K>(
 {
     let (scope, changes) = (scope.clone(), changes.clone());
     tokio::spawn(async move {
-        let begin = |config| watcher(api.clone(), config).default_backoff().boxed();
+        let begin = |config| {
+            let stream = watcher(api.clone(), config).default_backoff();
+            // Nothing reads them, and thousands of objects may wait to be taken in.
+            let stream = stream.modify(|object| object.meta_mut().managed_fields = None);
+            stream.boxed()
+        };
         let mut stream = begin(config.clone().streaming_lists());
         let kind = K::kind(&());
         loop {
