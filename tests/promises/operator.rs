@@ -5,6 +5,7 @@ mod admission;
 mod delivering;
 mod isolation;
 mod keeping;
+mod kills;
 mod pod;
 mod restarts;
 mod rights;

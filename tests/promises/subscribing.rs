@@ -6,9 +6,10 @@ mod deletion;
 mod edits;
 mod forged;
 mod global;
-mod kills;
+pub(in crate::promises) mod installation;
+pub(in crate::promises) mod kills;
 mod lives;
-mod moods;
+pub(in crate::promises) mod moods;
 mod random_kills;
 mod record_file;
 mod secrets;
@@ -24,12 +25,21 @@ use std::collections::VecDeque;
 use std::sync::Mutex;
 use std::thread;
 
-/// Scenarios that run at the same time: each waits most of the time.
-const AT_ONCE: usize = 20;
-
-/// Runs scenarios at the same time, each in a thread of its own; tells which of them failed.
+/// Runs scenarios at the same time, each in a thread of its own; tells which of them failed. Each waits
+/// most of the time.
 fn all_of<S, F>(scenarios: impl IntoIterator<Item = (String, S)>)
 where
+    S: FnOnce() -> F + Send + 'static,
+    F: Future<Output = ()>,
+{
+    all_of_so_many(20, scenarios);
+}
+
+/// The same, so many at a time.
+pub(in crate::promises) fn all_of_so_many<S, F>(
+    at_once: usize,
+    scenarios: impl IntoIterator<Item = (String, S)>,
+) where
     S: FnOnce() -> F + Send + 'static,
     F: Future<Output = ()>,
 {
@@ -37,7 +47,7 @@ where
     let failed: Mutex<Vec<String>> = Mutex::default();
     let next = || waiting.lock().unwrap().pop_front();
     thread::scope(|scope| {
-        for _ in 0..AT_ONCE {
+        for _ in 0..at_once {
             scope.spawn(|| {
                 while let Some((name, scenario)) = next() {
                     // A panic names the thread that it was in.

@@ -225,6 +225,13 @@ impl ModelApp {
         state.ledger.sent().iter().filter(of).cloned().collect()
     }
 
+    /// Whether an event of a tenant was answered that it is taken.
+    pub fn is_acknowledged(&self, tenant: &str, event_id: &str) -> bool {
+        let sent = self.sent(tenant);
+        sent.iter()
+            .any(|sent| sent.event_id == event_id && matches!(sent.status, Some(200..300)))
+    }
+
     /// The access tokens that a tenant was given.
     pub fn access_tokens(&self, tenant: &str) -> Vec<String> {
         let state = self.shared.state();

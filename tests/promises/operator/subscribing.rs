@@ -18,40 +18,48 @@ use crate::support::model_app::{End, Fault, Go, ModelApp, Op, Stage};
 const KIND: &str = "UpstreamSubscription";
 
 /// An app, a controller, and what is declared.
-struct World {
-    app: Arc<ModelApp>,
-    controller: Controller,
-    spec: Spec,
+pub struct World {
+    pub app: Arc<ModelApp>,
+    pub controller: Controller,
+    pub spec: Spec,
     /// Where everything but the gateway is.
-    namespace: String,
+    pub namespace: String,
     _folder: tempfile::TempDir,
 }
 
 impl World {
     async fn prepare(spec: Spec) -> Self {
+        Self::prepare_at(spec, "https://hooks.example.com").await
+    }
+
+    /// The gateway is declared, which apps find at `public_url`; nothing is started.
+    pub async fn prepare_at(spec: Spec, public_url: &str) -> Self {
         let app = Arc::new(ModelApp::start().await);
         let mut controller = Controller::prepare(&["tenant"]).await;
         let namespace = controller.others[0].clone();
         let spec = Spec {
             app: app.url().to_owned(),
+            login: app.login_url(),
             sink: "https://sink.example/events".to_owned(),
             ..spec
         };
         // The app is on loopback, which an administrator has to allow.
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("allow-list.yaml");
-        let port: u16 = app.url().rsplit(':').next().unwrap().parse().unwrap();
-        let list = json!([{"host": "127.0.0.1", "ports": [port], "namespaces": [namespace]}]);
+        let ports = [&spec.app, &spec.login].map(|url| -> u16 {
+            let port = url.rsplit(':').next();
+            port.unwrap().parse().unwrap()
+        });
+        let list = json!([{"host": "127.0.0.1", "ports": ports, "namespaces": [namespace]}]);
         std::fs::write(&path, list.to_string()).unwrap();
         controller.start_with(&["--allow-list".to_owned(), path.display().to_string()]);
-        let gateway = "
-apiVersion: tidegate.dev/v1alpha1
-kind: EventGateway
-metadata: {name: default}
-spec: {publicUrl: 'https://hooks.example.com'}
-";
+        let gateway = json!({
+            "apiVersion": "tidegate.dev/v1alpha1", "kind": "EventGateway",
+            "metadata": {"name": "default"},
+            "spec": {"publicUrl": public_url, "replicas": 1},
+        });
         let own = controller.namespace.clone();
-        controller.apply(&own, gateway).await;
+        controller.apply(&own, &gateway.to_string()).await;
         Self {
             app,
             controller,
@@ -68,7 +76,8 @@ spec: {publicUrl: 'https://hooks.example.com'}
         world
     }
 
-    async fn apply(&self) {
+    /// Applies what is declared, but for the gateway.
+    pub async fn apply(&self) {
         let files = self.spec.files();
         let all: Vec<String> = files.into_iter().map(|(_, text)| text).collect();
         self.controller
@@ -95,7 +104,7 @@ spec: {publicUrl: 'https://hooks.example.com'}
     }
 
     /// The UpstreamSubscription of a customer.
-    async fn object(&self, customer: &str) -> Option<Value> {
+    pub async fn object(&self, customer: &str) -> Option<Value> {
         let api = self.controller.ours(&self.namespace, KIND);
         let all = api.list(&ListParams::default()).await.unwrap();
         let all = all
@@ -106,7 +115,7 @@ spec: {publicUrl: 'https://hooks.example.com'}
         of.next()
     }
 
-    async fn delete(&self, kind: &str, name: &str) {
+    pub async fn delete(&self, kind: &str, name: &str) {
         let api = self.controller.ours(&self.namespace, kind);
         api.delete(name, &DeleteParams::background()).await.unwrap();
     }

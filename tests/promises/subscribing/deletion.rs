@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use axum::http::StatusCode;
 use serde_json::json;
 
+use super::installation::Installation;
 use super::spec::Spec;
 use super::world::World;
 use crate::support::model_app::{Fault, Op};

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
+use super::installation::Installation;
 use super::spec::Spec;
 use super::world::World;
 use crate::support::model_app::{End, Fault, Go, ModelApp, Op, Stage};

@@ -4,6 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::installation::Installation;
 use super::spec::Spec;
 use super::world::World;
 use crate::support::dev::replace;

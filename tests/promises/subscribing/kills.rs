@@ -2,18 +2,22 @@
 //! app: making, steps before and after it, renewal, overlap and removal. Afterwards there is exactly
 //! one registration, or what may be left over is listed; and events authenticate and arrive.
 //!
-//! Kills between requests are in `stores`.
+//! Kills between requests are in `stores`; the same scenarios at an API server in `operator::kills`.
 
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
 use super::all_of;
+use super::installation::Installation;
 use super::lives::never_twice;
 use super::moods::{MOODS, Mood};
 use super::spec::{Renewal, Spec, limits};
 use super::world::World;
 use crate::support::model_app::{End, Go, Op, Stage};
+
+/// Who each stand for one of [`HELD`].
+pub(in crate::promises) const CUSTOMERS: [&str; 3] = ["lost", "done", "unanswered"];
 
 /// How far a request has come when the process is killed, and what the app makes of it then.
 const HELD: [(Stage, Go); 3] = [
@@ -27,61 +31,65 @@ fn killed_while_requests_are_open() {
     all_of(
         MOODS
             .iter()
-            .map(|mood| (mood.name.to_owned(), move || killed_while_open(mood))),
+            .map(|mood| (mood.name.to_owned(), move || in_one_process(mood))),
     );
 }
 
-async fn killed_while_open(mood: &'static Mood) {
-    let mut world = begin(mood, &["lost", "done", "unanswered"]).await;
+async fn in_one_process(mood: &'static Mood) {
+    killed_while_open(begin(mood, &CUSTOMERS).await, mood).await;
+}
+
+/// Kills the process of an installation that is prepared for [`CUSTOMERS`], with nothing started.
+pub(in crate::promises) async fn killed_while_open(mut world: impl Installation, mood: &Mood) {
     let customers = world.customers();
 
     // The first registration.
     let mut gates = hold(&world, mood, Op::Create);
-    world.dev.spawn();
+    world.spawn().await;
     die_at(&mut world, &mut gates).await;
-    if world.spec.lookup && !world.spec.set_url {
+    if world.spec().lookup && !world.spec().set_url {
         // Killed once more, now while it looks for what it may have made.
-        let mut gate = world.app.gate("done", Op::List, Stage::Received);
-        world.dev.spawn();
+        let mut gate = world.app().gate("done", Op::List, Stage::Received);
+        world.spawn().await;
         gate.reached().await;
-        world.dev.kill();
+        world.kill();
         gate.go(Go::On);
     }
-    world.dev.run().await;
+    world.run().await;
     is_well(&mut world, mood).await;
 
     // A changed one: the new one first, then the old one is removed.
-    kill_during(&mut world, mood, Op::Create, |world| {
-        world.edit(|spec| spec.label = json!("second"));
+    kill_during(&mut world, mood, Op::Create, |spec| {
+        spec.label = json!("second")
     })
     .await;
     is_well(&mut world, mood).await;
-    if !world.spec.set_url {
-        kill_during(&mut world, mood, Op::Delete, |world| {
-            world.edit(|spec| spec.label = json!("third"));
+    if !world.spec().set_url {
+        kill_during(&mut world, mood, Op::Delete, |spec| {
+            spec.label = json!("third")
         })
         .await;
         is_well(&mut world, mood).await;
     }
-    if world.spec.enable {
-        kill_during(&mut world, mood, Op::Enable, |world| {
-            world.edit(|spec| spec.label = json!("fourth"));
+    if world.spec().enable {
+        kill_during(&mut world, mood, Op::Enable, |spec| {
+            spec.label = json!("fourth")
         })
         .await;
         is_well(&mut world, mood).await;
-        kill_during(&mut world, mood, Op::Prepare, |world| {
-            world.edit(|spec| spec.label = json!("fifth"));
+        kill_during(&mut world, mood, Op::Prepare, |spec| {
+            spec.label = json!("fifth")
         })
         .await;
         is_well(&mut world, mood).await;
     }
-    if let Some(renewal) = world.spec.renewal {
+    if let Some(renewal) = world.spec().renewal {
         renewed(&mut world, mood, renewal).await;
     }
 
     // Removal.
-    kill_during(&mut world, mood, Op::Delete, |world| {
-        world.edit(|spec| spec.without_subscription = spec.customers.clone());
+    kill_during(&mut world, mood, Op::Delete, |spec| {
+        spec.without_subscription = spec.customers.clone()
     })
     .await;
     for customer in &customers {
@@ -91,11 +99,11 @@ async fn killed_while_open(mood: &'static Mood) {
 }
 
 /// The app gives notice that registrations must be renewed, and the process dies of it.
-async fn renewed(world: &mut World, mood: &Mood, renewal: Renewal) {
+async fn renewed(world: &mut impl Installation, mood: &Mood, renewal: Renewal) {
     let customers = world.customers();
     let before: Vec<_> = customers
         .iter()
-        .map(|it| world.app.live(it).remove(0))
+        .map(|it| world.app().live(it).remove(0))
         .collect();
     // A notice about a registration that is younger than a minute waits, and all are to be held at
     // the same time: longer than an attempt's deadline nothing may be held.
@@ -110,11 +118,11 @@ async fn renewed(world: &mut World, mood: &Mood, renewal: Renewal) {
         world.tell(customer, "renew").await;
     }
     die_at(world, &mut gates).await;
-    world.dev.run().await;
+    world.run().await;
     is_well(world, mood).await;
     for (customer, before) in customers.iter().zip(before) {
         let is_renewed = async || {
-            let now = world.app.live(customer);
+            let now = world.app().live(customer);
             let [now] = &now[..] else { return false };
             let is_another = now.id != before.id;
             now.expires > before.expires && is_another == (renewal == Renewal::Recreate)
@@ -141,39 +149,44 @@ pub(super) async fn begin(mood: &Mood, customers: &[&str]) -> World {
 type Gates = Vec<(crate::support::model_app::Gate, Go)>;
 
 /// Holds the next such request of each customer, each at another stage.
-fn hold(world: &World, mood: &Mood, op: Op) -> Gates {
+fn hold(world: &impl Installation, mood: &Mood, op: Op) -> Gates {
     let customers = world.customers();
     let held = customers.iter().zip(HELD.into_iter().cycle());
     held.map(|(customer, (stage, go))| {
         // What is refused is never done, and so never held there.
         if !(mood.is_refusing() && stage == Stage::Done) {
-            mood.go_wrong(&world.app, customer);
+            mood.go_wrong(world.app(), customer);
         }
-        (world.app.gate(customer, op, stage), go)
+        (world.app().gate(customer, op, stage), go)
     })
     .collect()
 }
 
 /// Kills while all of them are held.
-async fn die_at(world: &mut World, gates: &mut Gates) {
+async fn die_at(world: &mut impl Installation, gates: &mut Gates) {
     for (gate, _) in &mut *gates {
         gate.reached().await;
     }
-    world.dev.kill();
+    world.kill();
     for (gate, go) in gates.drain(..) {
         gate.go(go);
     }
 }
 
-async fn kill_during(world: &mut World, mood: &Mood, op: Op, change: impl FnOnce(&mut World)) {
+async fn kill_during(
+    world: &mut impl Installation,
+    mood: &Mood,
+    op: Op,
+    change: impl FnOnce(&mut Spec),
+) {
     let mut gates = hold(world, mood, op);
-    change(world);
+    world.declare(change).await;
     die_at(world, &mut gates).await;
-    world.dev.run().await;
+    world.run().await;
 }
 
 /// Every customer has one registration, which sends events that arrive.
-pub(super) async fn is_well(world: &mut World, mood: &Mood) {
+pub(super) async fn is_well(world: &mut impl Installation, mood: &Mood) {
     for customer in world.customers() {
         if mood.is_knowable {
             world.stands(&customer).await;
@@ -195,14 +208,14 @@ fn listed(shown: &Value) -> usize {
 }
 
 /// Of a customer's registrations at the app one stands, and all others are listed as orphans.
-async fn is_listed(world: &World, customer: &str) {
+async fn is_listed(world: &impl Installation, customer: &str) {
     world
         .wait(
             &format!("{customer} stands and the rest is listed"),
             async || {
                 let shown = world.subscription(customer).await.unwrap_or_default();
                 let orphans = listed(&shown);
-                let live = world.app.live(customer);
+                let live = world.app().live(customer);
                 let known = |id: &Value| live.iter().any(|hook| id == hook.id.as_str());
                 shown["state"] == "Active"
                     && shown["registrations"]
@@ -215,7 +228,7 @@ async fn is_listed(world: &World, customer: &str) {
 }
 
 /// All that Tidegate knows of is removed at the app.
-pub(super) async fn is_removed(world: &World, mood: &Mood, customer: &str) {
+pub(super) async fn is_removed(world: &impl Installation, mood: &Mood, customer: &str) {
     if mood.is_knowable {
         world.is_gone(customer).await;
         return;
@@ -225,21 +238,21 @@ pub(super) async fn is_removed(world: &World, mood: &Mood, customer: &str) {
             let shown = world.subscription(customer).await.unwrap_or_default();
             let orphans = listed(&shown);
             let registrations = shown["registrations"].as_array();
-            registrations.is_none_or(Vec::is_empty) && world.app.live(customer).len() <= orphans
+            registrations.is_none_or(Vec::is_empty) && world.app().live(customer).len() <= orphans
         })
         .await;
 }
 
 /// What holds of every app in the end.
-pub(super) async fn end(world: &World, mood: &Mood) {
+pub(super) async fn end(world: &impl Installation, mood: &Mood) {
     let is_knowable = mood.is_knowable;
     // Whatever might still be sent is sent by now.
     tokio::time::sleep(Duration::from_millis(500)).await;
-    world.app.assert_unharmed();
+    world.app().assert_unharmed();
     let mut overlapped = 0;
     for customer in world.customers() {
-        let all = world.app.all(&customer);
-        if world.spec.set_url {
+        let all = world.app().all(&customer);
+        if world.spec().set_url {
             // Never without a URL, until it was removed.
             for pair in all.windows(2) {
                 let (ended, why) = pair[0].ended.unwrap();
@@ -250,17 +263,17 @@ pub(super) async fn end(world: &World, mood: &Mood) {
             let left: Vec<_> = all.iter().filter(|hook| hook.ended.is_none()).collect();
             assert!(left.is_empty(), "{left:?}");
         }
-        let is_recreated = world.spec.renewal == Some(Renewal::Recreate);
+        let is_recreated = world.spec().renewal == Some(Renewal::Recreate);
         if is_knowable {
-            let overlaps = never_twice(&world.app, &customer, is_recreated);
-            assert!(overlaps == 0 || !world.spec.set_url, "there is one URL");
+            let overlaps = never_twice(world.app(), &customer, is_recreated);
+            assert!(overlaps == 0 || !world.spec().set_url, "there is one URL");
             overlapped += overlaps;
         }
         let last: Option<Instant> = all.iter().filter_map(|hook| Some(hook.ended?.0)).max();
         assert!(last.is_some() || !is_knowable, "{customer} had one");
     }
     assert!(
-        overlapped > 0 || world.spec.set_url || !is_knowable,
+        overlapped > 0 || world.spec().set_url || !is_knowable,
         "changes overlap"
     );
 }

@@ -11,6 +11,7 @@ use rand::{RngExt, SeedableRng};
 use serde_json::json;
 
 use super::all_of;
+use super::installation::Installation;
 use super::lives::never_twice;
 use super::spec::{Renewal, Secret, Spec, limits};
 use super::world::World;

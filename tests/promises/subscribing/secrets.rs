@@ -7,6 +7,7 @@ use std::path::Path;
 
 use super::super::documentation::documents_all_of;
 use super::all_of;
+use super::installation::Installation;
 use super::spec::{Secret, Spec, limits};
 use super::world::World;
 use crate::promises::no_secrets::search::Search;

@@ -13,6 +13,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::all_of;
+use super::installation::Installation;
 use super::kills::{begin, end, is_removed, is_well};
 use super::moods::{MOODS, Mood};
 use super::record_file::RecordFile;

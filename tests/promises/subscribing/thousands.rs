@@ -11,6 +11,7 @@ use rustix::fs::inotify;
 use rustix::io::Errno;
 use serde_json::json;
 
+use super::installation::Installation;
 use super::spec::Spec;
 use super::world::World;
 use crate::support::model_app::Op;
