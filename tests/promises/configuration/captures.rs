@@ -131,6 +131,12 @@ async fn a_secret_captured_at_one_pod_is_live_at_the_other_before_the_answer() {
         .await
         .unwrap();
     rustix::process::kill_process(frozen, rustix::process::Signal::STOP).unwrap();
+    // Its threads go on for a moment; it is told as stopped when none does.
+    let stopped = rustix::process::WaitOptions::UNTRACED;
+    let (_, status) = { rustix::process::waitpid(Some(frozen), stopped) }
+        .unwrap()
+        .unwrap();
+    assert!(status.stopped(), "{status:?}");
     let answer = shake(&pods[0], 101, "late").await;
     rustix::process::kill_process(frozen, rustix::process::Signal::CONT).unwrap();
     assert_eq!(answer, StatusCode::SERVICE_UNAVAILABLE);
