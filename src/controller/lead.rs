@@ -23,14 +23,16 @@ use super::event_gateway::Names;
 use super::gateways::{Gateways, Looked};
 use super::hub::{Hub, Served};
 use super::last_good::LastGood;
+use super::later::Later;
 use super::metrics::Metrics;
 use super::partings::partings;
 use super::progress::Progress;
 use super::records::Records;
+use super::settling::Settling;
 use super::shows::Shows;
 use super::statuses::{Written, due};
 use super::upstream_objects::{UpstreamObjects, present};
-use super::upstream_subscription::{Facts, Step, is_withdrawn, step};
+use super::upstream_subscription::{Facts, Step, is_settling, is_withdrawn, step};
 use super::watch::Fetcher;
 use super::world::{Change, Effect, Scope, World, WrittenObject};
 use super::write::Writer;
@@ -99,7 +101,9 @@ pub struct Leader {
     written: Written,
     /// UpstreamSubscriptions to look at now, and later.
     upstream_now: BTreeSet<ObjectName>,
-    upstream_later: BTreeMap<ObjectName, Timestamp>,
+    upstream_later: Later,
+    /// Those of which nothing can be said yet.
+    settling: Settling,
     decide_at: Option<Instant>,
     /// Since when reading holds up deciding.
     reading_since: Option<Instant>,
@@ -132,7 +136,8 @@ impl Leader {
             progress: Progress::default(),
             written: Written::default(),
             upstream_now: BTreeSet::new(),
-            upstream_later: BTreeMap::new(),
+            upstream_later: Later::default(),
+            settling: Settling::default(),
             decide_at: None,
             reading_since: None,
             statuses_at: None,
@@ -192,7 +197,7 @@ impl Leader {
     }
 
     fn wake_at(&self) -> Instant {
-        let later = self.upstream_later.values().min().map(|at| {
+        let later = self.upstream_later.next().map(|at| {
             let wait = Duration::try_from(at.duration_since(Timestamp::now())).unwrap_or_default();
             Instant::now() + wait
         });
@@ -417,24 +422,25 @@ impl Leader {
     /// Has happen what is to happen to UpstreamSubscriptions that something changed about.
     fn step_upstream(&mut self) {
         let now = Timestamp::now();
-        let due: Vec<ObjectName> = self
-            .upstream_later
-            .iter()
-            .filter(|(_, at)| **at <= now)
-            .map(|(name, _)| name.clone())
-            .collect();
-        self.upstream_now.extend(due);
+        self.upstream_now.extend(self.upstream_later.take_due(now));
         while let Some(name) = self.upstream_now.pop_first() {
             self.upstream_later.remove(&name);
             let view = self.parts.driver.view(&name);
             let known = self.world.upstream.get(&name);
             let owner = view.as_ref().and_then(|view| self.owner(view));
+            let not_made_until = if known.is_none() && view.as_ref().is_some_and(is_settling) {
+                Some(self.settling.until(&name, now))
+            } else {
+                self.settling.settled(&name);
+                None
+            };
             let step = step(Facts {
                 view: view.as_ref(),
                 has_record: self.parts.records.has(&name),
                 known,
                 namespace: self.world.namespace(&name.namespace),
                 owner: owner.as_ref(),
+                not_made_until,
                 now,
             });
             if let Step::Nothing(Some(at)) = &step {

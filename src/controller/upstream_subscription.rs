@@ -12,7 +12,7 @@ use kube::Resource;
 use super::status::{News, condition};
 use super::world::{Known, NamespaceState};
 use crate::api::condition::{READY, STALLED, SUBSCRIBED, reason};
-use crate::api::{UpstreamSubscription, UpstreamSubscriptionStatus};
+use crate::api::{SubscriptionState, UpstreamSubscription, UpstreamSubscriptionStatus};
 use crate::provision::driver::View;
 use crate::provision::keep_transitions;
 
@@ -36,6 +36,8 @@ pub struct Facts<'a> {
     pub namespace: Option<&'a NamespaceState>,
     /// Who owns the object: the Customer, or the type.
     pub owner: Option<&'a OwnerReference>,
+    /// Until when it is not made, see [`is_settling`].
+    pub not_made_until: Option<Timestamp>,
     /// The time.
     pub now: Timestamp,
 }
@@ -68,6 +70,7 @@ pub fn step(facts: Facts<'_>) -> Step {
         known,
         namespace,
         owner,
+        not_made_until,
         now,
     } = facts;
     let deleted_at = namespace.and_then(|it| it.deleted_at);
@@ -76,7 +79,10 @@ pub fn step(facts: Facts<'_>) -> Step {
         return match view {
             // What only lists orphans has no object any more: it would never go.
             Some(view) if can_be_made && is_shown(view) => {
-                Step::Apply(Box::new(wanted(view, owner)))
+                match not_made_until.filter(|until| *until > now) {
+                    Some(until) => Step::Nothing(Some(until)),
+                    None => Step::Apply(Box::new(wanted(view, owner))),
+                }
             }
             _ => Step::Nothing(None),
         };
@@ -150,6 +156,19 @@ pub fn news(before: &[Condition], after: &[Condition]) -> Option<News> {
         message: subscribed.message.clone(),
         is_bad: false,
     })
+}
+
+/// Whether it is being registered and nothing can be said of that yet: soon there will be more to say.
+pub fn is_settling(view: &View) -> bool {
+    let Some(status) = &view.object.status else {
+        return view.is_wanted;
+    };
+    let is_new = matches!(
+        status.state,
+        None | Some(SubscriptionState::Pending | SubscriptionState::Subscribing)
+    );
+    let is_stalled = status.conditions.iter().any(|it| it.type_ == STALLED);
+    view.is_wanted && is_new && status.last_error.is_none() && !is_stalled
 }
 
 /// Whether the driver shows more than what it could not remove.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 
 use super::*;
-use crate::api::{EventTypeReference, LocalReference, SubscriptionState, UpstreamSubscriptionSpec};
+use crate::api::{EventTypeReference, LocalReference, UpstreamSubscriptionSpec};
 use crate::event::ObjectName;
 
 fn at(second: i64) -> Timestamp {
@@ -100,14 +100,18 @@ fn happens(
     now: i64,
 ) -> String {
     let owner = owner();
-    let step = step(Facts {
+    in_a_word(step(Facts {
         view,
         has_record,
         known,
         namespace,
         owner: Some(&owner),
+        not_made_until: None,
         now: at(now),
-    });
+    }))
+}
+
+fn in_a_word(step: Step) -> String {
     match step {
         Step::Nothing(None) => "nothing".into(),
         Step::Nothing(Some(at)) => format!("nothing until {}", at.as_second()),
@@ -232,4 +236,51 @@ fn another_trouble_is_news_and_so_is_its_end_and_nothing_else() {
     let good = Some((reason::SUBSCRIBED.to_owned(), false));
     assert_eq!(told(&unreachable, &up), good);
     assert_eq!(told(&up, &stopped), bad(reason::ROLLOUT_STOPPED));
+}
+
+#[test]
+fn an_object_is_not_made_while_nothing_can_be_said_of_it() {
+    let of = |state: Option<SubscriptionState>, error: Option<&str>, is_wanted: bool| {
+        let mut view = view(state, is_wanted);
+        view.object.status.as_mut().unwrap().last_error = error.map(str::to_owned);
+        view
+    };
+    use SubscriptionState::{Active, Failed, Pending, Subscribing, Unsubscribing};
+    for (state, error, is_wanted, expected) in [
+        (None, None, true, true),
+        (Some(Pending), None, true, true),
+        (Some(Subscribing), None, true, true),
+        // What went wrong is said at once, and so is what somebody may have to remove.
+        (Some(Pending), Some("the app answered 503"), true, false),
+        (Some(Failed), None, true, false),
+        (Some(Active), None, true, false),
+        (Some(Unsubscribing), None, false, false),
+        (None, None, false, false),
+    ] {
+        let found = is_settling(&of(state, error, is_wanted));
+        assert_eq!(found, expected, "{state:?} {error:?}");
+    }
+    let mut stalled = of(Some(Pending), None, true);
+    let conditions = &mut stalled.object.status.as_mut().unwrap().conditions;
+    conditions.push(condition(STALLED, true, "NotOurs", "m", None, at(5)));
+    assert!(!is_settling(&stalled));
+
+    let pending = of(Some(Pending), None, true);
+    let here = namespace(None);
+    let made = |known: Option<&Known<UpstreamSubscription>>, now: i64| {
+        in_a_word(step(Facts {
+            view: Some(&pending),
+            has_record: true,
+            known,
+            namespace: Some(&here),
+            owner: Some(&owner()),
+            not_made_until: Some(at(30)),
+            now: at(now),
+        }))
+    };
+    assert_eq!(made(None, 29), "nothing until 30");
+    assert_eq!(made(None, 30), "apply");
+    // Once it is there, it says what there is to say.
+    let active = view(Some(Active), true);
+    assert_eq!(made(Some(&settled(&active)), 20), "status");
 }
