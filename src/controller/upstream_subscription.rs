@@ -36,7 +36,7 @@ pub struct Facts<'a> {
     pub namespace: Option<&'a NamespaceState>,
     /// Who owns the object: the Customer, or the type.
     pub owner: Option<&'a OwnerReference>,
-    /// Until when it is not made, see [`is_settling`].
+    /// Until when it need not be made, because nothing can be said of it yet ([`is_settling`]).
     pub not_made_until: Option<Timestamp>,
     /// The time.
     pub now: Timestamp,
@@ -160,15 +160,14 @@ pub fn news(before: &[Condition], after: &[Condition]) -> Option<News> {
 
 /// Whether it is being registered and nothing can be said of that yet: soon there will be more to say.
 pub fn is_settling(view: &View) -> bool {
-    let Some(status) = &view.object.status else {
-        return view.is_wanted;
-    };
     let is_new = matches!(
-        status.state,
+        view.state(),
         None | Some(SubscriptionState::Pending | SubscriptionState::Subscribing)
     );
-    let is_stalled = status.conditions.iter().any(|it| it.type_ == STALLED);
-    view.is_wanted && is_new && status.last_error.is_none() && !is_stalled
+    let has_trouble = view.object.status.as_ref().is_some_and(|status| {
+        status.last_error.is_some() || status.conditions.iter().any(|it| it.type_ == STALLED)
+    });
+    view.is_wanted && is_new && !has_trouble
 }
 
 /// Whether the driver shows more than what it could not remove.
