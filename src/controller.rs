@@ -7,6 +7,7 @@
 
 mod admission;
 mod app_event_type;
+mod attention;
 pub mod authentication;
 pub mod certificates;
 mod configuration_server;

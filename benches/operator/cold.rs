@@ -2,10 +2,13 @@
 //! says so, how many writes that takes, and what the controller takes of memory. Then nothing is
 //! written for five minutes but the Lease.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::pin::pin;
 use std::time::{Duration, Instant};
 
-use kube::api::ListParams;
+use futures_util::StreamExt;
+use kube::api::{Api, DynamicObject};
+use kube::runtime::{WatchStreamExt, watcher};
 use serde_json::{Value, json};
 
 use super::objects::{api, create, metric};
@@ -56,10 +59,8 @@ pub fn run() {
         }
         println!("  all registrations active after {:?}", began.elapsed());
         let objects = api(&controller.admin, &tenant, "UpstreamSubscription");
-        while count_active(&objects).await < CUSTOMERS {
-            assert!(began.elapsed() < PATIENCE, "the objects do not say so");
-            tokio::time::sleep(Duration::from_secs(1)).await;
-        }
+        let all_say_so = tokio::time::timeout(PATIENCE, until_active(objects, CUSTOMERS)).await;
+        all_say_so.expect("the objects do not say so");
         let took = began.elapsed().as_secs_f64();
         assert_eq!(app.asked(), CUSTOMERS, "one request each");
 
@@ -148,17 +149,15 @@ async fn declare(controller: &Controller, tenant: &str, app: &str) {
     create(client, tenant, "Customer", customers).await;
 }
 
-/// How many of them say that they stand. Read in pages, so that the API server stays small.
-async fn count_active(objects: &kube::Api<kube::api::DynamicObject>) -> usize {
-    let mut parameters = ListParams::default().limit(500);
-    let mut active = 0;
-    loop {
-        let page = objects.list(&parameters).await.unwrap();
-        let states = page.items.iter().map(|it| &it.data["status"]["state"]);
-        active += states.filter(|state| **state == "Active").count();
-        match page.metadata.continue_.filter(|it| !it.is_empty()) {
-            Some(next) => parameters = parameters.continue_token(&next),
-            None => return active,
+/// Waits until so many of them say that they stand. They are watched, not listed again and again, which would
+/// take the API server's time.
+async fn until_active(objects: Api<DynamicObject>, count: usize) {
+    let mut changed = pin!(watcher(objects, watcher::Config::default()).applied_objects());
+    let mut active = BTreeSet::new();
+    while active.len() < count {
+        let object = changed.next().await.unwrap().unwrap();
+        if object.data["status"]["state"] == "Active" {
+            active.insert(object.metadata.name);
         }
     }
 }

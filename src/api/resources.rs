@@ -1,6 +1,7 @@
 //! All objects that are known at one moment: what is compiled, and what checks look references up in.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
@@ -9,17 +10,18 @@ use serde::{Deserialize, Serialize};
 use super::{AppEventType, Customer, EventGateway, EventSubscription, ObjectReference};
 use crate::configuration::Sensitive;
 
-/// All objects that are known at one moment. Every object has its name and namespace filled in.
+/// All objects that are known at one moment. Every object has its name and namespace filled in; they are shared with
+/// whoever keeps them.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Resources {
     /// The AppEventTypes.
-    pub event_types: Vec<AppEventType>,
+    pub event_types: Vec<Arc<AppEventType>>,
     /// The Customers.
-    pub customers: Vec<Customer>,
+    pub customers: Vec<Arc<Customer>>,
     /// The EventSubscriptions.
-    pub subscriptions: Vec<EventSubscription>,
+    pub subscriptions: Vec<Arc<EventSubscription>>,
     /// The EventGateways.
-    pub gateways: Vec<EventGateway>,
+    pub gateways: Vec<Arc<EventGateway>>,
     /// The Secrets.
     pub secrets: Vec<Secret>,
     /// The ConfigMaps.

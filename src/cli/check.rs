@@ -106,7 +106,7 @@ fn compiled(manifests: &Manifests) -> Vec<PlacedProblem> {
 /// Compiles manifests as a controller would that knows nothing else.
 pub(super) fn compile_offline(resources: &Resources) -> Compiled {
     let gateway = resources.gateways.first();
-    let default_gateway = match gateway.map(tidegate::compile::name_of) {
+    let default_gateway = match gateway.map(|it| tidegate::compile::name_of(&**it)) {
         Some(name) => name,
         None => ObjectName::new("tidegate", "default"),
     };

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -52,7 +53,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     let event_type = find(
         "AppEventType",
         names[0],
-        resources.event_types.iter().map(name_of),
+        resources.event_types.iter().map(|it| name_of(&**it)),
         &manifests,
     )?;
     let customer = match names.get(1) {
@@ -60,7 +61,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
         Some(name) => Some(find(
             "Customer",
             name,
-            resources.customers.iter().map(name_of),
+            resources.customers.iter().map(|it| name_of(&**it)),
             &manifests,
         )?),
     };
@@ -169,7 +170,7 @@ fn select(
         },
     }))
     .map_err(|error| Failure::from_error(&error))?;
-    resources.subscriptions.push(subscription);
+    resources.subscriptions.push(Arc::new(subscription));
     Ok(())
 }
 

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use jiff::Timestamp;
 use serde_json::{Map, Value};
-use tidegate::api::AppEventType;
+use tidegate::api::{AppEventType, EventGateway};
 use tidegate::compile::{Detail, Environment, Identity, Kind, Others, compile, name_of};
 use tidegate::configuration::EventTypeEntry;
 use tidegate::event::ObjectName;
@@ -117,7 +117,7 @@ fn find(
     }
     let manifests = Manifests::new(read.sources.iter().map(Source::load));
     let default_gateway = match manifests.resources.gateways.first() {
-        Some(gateway) => name_of(gateway),
+        Some(gateway) => name_of::<EventGateway>(gateway),
         None => ObjectName::new("tidegate", "default"),
     };
     let compiled = compile(
@@ -143,6 +143,7 @@ fn find(
         .resources
         .event_types
         .iter()
+        .map(|one| &**one)
         .filter(|one| matches(&name_of(*one)))
         .collect();
     let spec = match types[..] {
@@ -152,7 +153,7 @@ fn find(
                 .resources
                 .event_types
                 .iter()
-                .map(|one| name_of(one).to_string())
+                .map(|one| name_of(&**one).to_string())
                 .collect();
             return Err(Failure::Usage(format!(
                 "there is no AppEventType {name} that can be used; there are: {}",

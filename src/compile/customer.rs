@@ -75,7 +75,7 @@ pub(super) fn compile<'a>(
         .customers
         .iter()
         .map(|customer| {
-            let name = name_of(customer);
+            let name = name_of::<Customer>(customer);
             (lookup.identity(Kind::Customer, &name).since, name, customer)
         })
         .collect();

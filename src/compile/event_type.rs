@@ -45,7 +45,12 @@ pub(super) fn compile(lookup: &Lookup<'_>, verdicts: &mut Vec<Verdict>) -> Event
     };
     let mut paths: HashMap<String, ObjectName> = HashMap::new();
     // The older of two types with the same path has it.
-    let mut by_age: Vec<&AppEventType> = lookup.resources.event_types.iter().collect();
+    let mut by_age: Vec<&AppEventType> = lookup
+        .resources
+        .event_types
+        .iter()
+        .map(Arc::as_ref)
+        .collect();
     by_age.sort_by_key(|kind| {
         let name = name_of(*kind);
         (lookup.identity(Kind::AppEventType, &name).since, name)

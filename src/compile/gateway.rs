@@ -10,7 +10,7 @@ use crate::event::ObjectName;
 pub(super) fn compile(lookup: &Lookup<'_>, verdicts: &mut Vec<Verdict>) -> GatewayEntry {
     let mut entry = None;
     for gateway in &lookup.resources.gateways {
-        let name = name_of(gateway);
+        let name = name_of::<EventGateway>(gateway);
         let is_meant = name == lookup.environment.gateway;
         if !is_meant && lookup.environment.others != Others::Told {
             continue;

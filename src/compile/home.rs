@@ -2,8 +2,8 @@
 
 use super::lookup::{Lookup, Waiting, name_of};
 use super::{Environment, Kind, Others};
-use crate::api::AppEventType;
 use crate::api::condition::reason;
+use crate::api::{AppEventType, EventGateway};
 use crate::event::ObjectName;
 
 /// Which gateway a type belongs to.
@@ -37,7 +37,10 @@ impl Home {
         let is_named = wanted.is_some();
         let wanted = wanted.unwrap_or_else(|| environment.default_gateway.clone());
         let gateways = &lookup.resources.gateways;
-        let Some(gateway) = gateways.iter().find(|gateway| name_of(*gateway) == wanted) else {
+        let Some(gateway) = gateways
+            .iter()
+            .find(|gateway| name_of::<EventGateway>(gateway) == wanted)
+        else {
             if is_alone && !is_named {
                 // Without an EventGateway, as on a developer's machine, the defaults serve.
                 return Self::Here;

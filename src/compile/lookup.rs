@@ -63,14 +63,14 @@ impl<'a> Lookup<'a> {
             event_types: resources
                 .event_types
                 .iter()
-                .map(|kind| (name_of(kind), kind))
+                .map(|kind| (name_of(&**kind), &**kind))
                 .collect(),
             homes: HashMap::new(),
             namespaces: namespaces(resources),
         };
         let types = resources.event_types.iter();
         lookup.homes = types
-            .map(|kind| (name_of(kind), Home::of(&lookup, kind)))
+            .map(|kind| (name_of(&**kind), Home::of(&lookup, kind)))
             .collect();
         lookup
     }
@@ -216,10 +216,10 @@ impl<'a> Lookup<'a> {
 
 /// Every namespace that some object is in.
 fn namespaces(resources: &Resources) -> BTreeSet<&str> {
-    let metas = (resources.gateways.iter().map(Resource::meta))
-        .chain(resources.event_types.iter().map(Resource::meta))
-        .chain(resources.customers.iter().map(Resource::meta))
-        .chain(resources.subscriptions.iter().map(Resource::meta));
+    let metas = (resources.gateways.iter().map(|it| it.meta()))
+        .chain(resources.event_types.iter().map(|it| it.meta()))
+        .chain(resources.customers.iter().map(|it| it.meta()))
+        .chain(resources.subscriptions.iter().map(|it| it.meta()));
     let invalid = resources
         .invalid
         .iter()

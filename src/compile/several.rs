@@ -10,7 +10,7 @@ use std::sync::Arc;
 use super::{
     Compiled, Environment, Identity, Judged, Kind, Others, State, Verdict, compile, name_of,
 };
-use crate::api::{ObjectReference, Resources};
+use crate::api::{EventGateway, ObjectReference, Resources};
 use crate::configuration::Configuration;
 use crate::event::ObjectName;
 use crate::provision::Desired;
@@ -60,7 +60,12 @@ pub fn compile_all(resources: &Resources, installation: &Installation<'_>) -> Of
     let mut gateways: Vec<(ObjectName, Option<&str>)> = resources
         .gateways
         .iter()
-        .map(|gateway| (name_of(gateway), Some(gateway.spec.public_url.as_str())))
+        .map(|gateway| {
+            (
+                name_of::<EventGateway>(gateway),
+                Some(gateway.spec.public_url.as_str()),
+            )
+        })
         .collect();
     gateways.sort();
     if gateways.is_empty() {

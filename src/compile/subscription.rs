@@ -28,7 +28,7 @@ pub(super) fn compile(
     let mut found = Vec::new();
     let claims = Claims::new(types, customers);
     for subscription in &lookup.resources.subscriptions {
-        let name = name_of(subscription);
+        let name = name_of::<api::EventSubscription>(subscription);
         let place = Place::of(lookup, subscription);
         if place == Place::Elsewhere {
             continue;
@@ -288,7 +288,7 @@ impl Draft<'_> {
                 .resources
                 .customers
                 .iter()
-                .any(|one| name_of(one) == name)
+                .any(|one| name_of::<api::Customer>(one) == name)
             {
                 let message = format!("another Customer has the id of Customer {name}");
                 self.hold("spec.customerRef", (reason::CUSTOMER_TAKEN, message));

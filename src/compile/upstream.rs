@@ -219,9 +219,9 @@ impl<'a> Collector<'a> {
             if customer.metadata.namespace.as_deref() != Some(namespace) || !is_selected(customer) {
                 continue;
             }
-            let name = name_of(customer);
+            let name = name_of::<Customer>(customer);
             match customers.key(&name) {
-                Some(_) => known.push((name, customer)),
+                Some(_) => known.push((name, &**customer)),
                 None => unknown.push(name),
             }
         }

@@ -7,6 +7,8 @@
 
 mod trust;
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 use kube::Resource;
 use serde::de::DeserializeOwned;
@@ -66,7 +68,7 @@ fn judge(request: &Value) -> Judgement {
         Some("AppEventType") => read::<AppEventType>(object).map(|object| {
             let name = name_of(&object);
             let resources = Resources {
-                event_types: vec![object],
+                event_types: vec![Arc::new(object)],
                 ..Resources::default()
             };
             compiled(Kind::AppEventType, &name, &resources)
@@ -74,7 +76,7 @@ fn judge(request: &Value) -> Judgement {
         Some("Customer") => read::<Customer>(object).map(|object| {
             let name = name_of(&object);
             let resources = Resources {
-                customers: vec![object],
+                customers: vec![Arc::new(object)],
                 ..Resources::default()
             };
             compiled(Kind::Customer, &name, &resources)
@@ -83,7 +85,7 @@ fn judge(request: &Value) -> Judgement {
             let name = name_of(&object);
             let resources = Resources {
                 invalid: references(&object, &name).into(),
-                subscriptions: vec![object],
+                subscriptions: vec![Arc::new(object)],
                 ..Resources::default()
             };
             compiled(Kind::EventSubscription, &name, &resources)
@@ -91,7 +93,7 @@ fn judge(request: &Value) -> Judgement {
         Some("EventGateway") => read::<EventGateway>(object).map(|object| {
             let name = name_of(&object);
             let resources = Resources {
-                gateways: vec![object],
+                gateways: vec![Arc::new(object)],
                 ..Resources::default()
             };
             compiled(Kind::EventGateway, &name, &resources)

@@ -42,7 +42,7 @@ pub fn status(
     let before = before.and_then(|it| it.status.as_ref());
     let judgement = Judgement {
         verdict,
-        malformed: known.present.as_ref().err().map(String::as_str),
+        malformed: known.malformed(),
         served_as_before: decision.served_as_before.contains(&kind.reference(name)),
         programming: &programming,
     };

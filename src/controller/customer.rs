@@ -11,23 +11,24 @@ use crate::compile::Kind;
 use crate::configuration::stream::EntryKey;
 use crate::event::ObjectName;
 
-/// The status that the customer is to have. `gateways` are those that know it.
+/// The status that the customer is to have.
 pub fn status(
     name: &ObjectName,
     known: &Known<Customer>,
     decision: &Decision,
     progress: &Progress,
-    gateways: &[&ObjectName],
     now: Timestamp,
 ) -> CustomerStatus {
     let kind = Kind::Customer;
     let key = EntryKey::Customer(name.clone());
-    let programming = worst(gateways.iter().map(|gateway| progress.of(gateway, &key)));
+    let gateways = decision.customers_at.get(&name.namespace);
+    let gateways = gateways.into_iter().flatten();
+    let programming = worst(gateways.map(|gateway| progress.of(gateway, &key)));
     let before = known.present.as_ref().ok();
     let before = before.and_then(|it| it.status.as_ref());
     let judgement = Judgement {
         verdict: decision.verdict(kind, name),
-        malformed: known.present.as_ref().err().map(String::as_str),
+        malformed: known.malformed(),
         served_as_before: decision.served_as_before.contains(&kind.reference(name)),
         programming: &programming,
     };

@@ -34,6 +34,8 @@ pub struct Decision {
     pub verdicts: BTreeMap<ObjectReference, Verdict>,
     /// Which gateway each AppEventType belongs to.
     pub homes: BTreeMap<ObjectName, ObjectName>,
+    /// Which gateways know the Customers of each namespace: all of one that can be used, or none.
+    pub customers_at: BTreeMap<String, BTreeSet<ObjectName>>,
     /// Objects that are served in their last good form because the present one is broken.
     pub served_as_before: BTreeSet<ObjectReference>,
     /// What is wanted at apps.
@@ -100,6 +102,7 @@ pub fn decide(world: &mut World, settings: &Settings) -> Decision {
         .map(|verdict| (verdict.kind.reference(&verdict.name), verdict))
         .collect();
     served_as_before.extend(malformed(world));
+    let customers_at = customers_at(&configurations);
     Decision {
         configurations: configurations
             .into_iter()
@@ -107,12 +110,28 @@ pub fn decide(world: &mut World, settings: &Settings) -> Decision {
             .collect(),
         verdicts,
         homes,
+        customers_at,
         served_as_before,
         upstream,
         held,
         is_complete: world.knows_every_subscription(),
         newly_good,
     }
+}
+
+fn customers_at(
+    configurations: &BTreeMap<ObjectName, Configuration>,
+) -> BTreeMap<String, BTreeSet<ObjectName>> {
+    let mut known: BTreeMap<String, BTreeSet<ObjectName>> = BTreeMap::new();
+    for (gateway, configuration) in configurations {
+        let customers = configuration.customers.iter();
+        let namespaces: BTreeSet<&str> = customers.map(|it| &*it.name.namespace).collect();
+        for namespace in namespaces {
+            let gateways = known.entry(namespace.to_owned()).or_default();
+            gateways.insert(gateway.clone());
+        }
+    }
+    known
 }
 
 /// Objects that cannot be read and could be once.

@@ -20,6 +20,15 @@ use crate::provision::keep_transitions;
 /// every event.
 const SHOWN_AFTER: SignedDuration = SignedDuration::from_secs(60);
 
+/// The status that a subscription is to have.
+#[derive(Clone, Debug)]
+pub struct Shown {
+    /// The status.
+    pub status: EventSubscriptionStatus,
+    /// When that is another one if nothing happens until then.
+    pub another_at: Option<Timestamp>,
+}
+
 /// The status that the subscription is to have.
 pub fn status(
     name: &ObjectName,
@@ -27,7 +36,7 @@ pub fn status(
     decision: &Decision,
     progress: &Progress,
     now: Timestamp,
-) -> EventSubscriptionStatus {
+) -> Shown {
     let kind = Kind::EventSubscription;
     let verdict = decision.verdict(kind, name);
     let object = known.present.as_ref().ok().or(known.last_good.as_ref());
@@ -40,7 +49,7 @@ pub fn status(
     let before = before.and_then(|it| it.status.as_ref());
     let judgement = Judgement {
         verdict,
-        malformed: known.present.as_ref().err().map(String::as_str),
+        malformed: known.malformed(),
         served_as_before: decision.served_as_before.contains(&kind.reference(name)),
         programming: &programming,
     };
@@ -59,10 +68,9 @@ pub fn status(
         _ => None,
     };
     let dead_letters = health.iter().map(|it| it.dead_letters).sum::<u64>();
-    let oldest = health.iter().filter_map(|it| it.oldest_undelivered).min();
-    let oldest = oldest.filter(|at| now.duration_since(*at) >= SHOWN_AFTER);
+    let (oldest_undelivered, another_at) = oldest(&health, now);
     let before_letters = before.and_then(|it| it.dead_letters);
-    EventSubscriptionStatus {
+    let status = EventSubscriptionStatus {
         observed_generation: generation,
         conditions,
         customers: customers.and_then(|count| i64::try_from(count).ok()),
@@ -71,11 +79,27 @@ pub fn status(
             true => before_letters,
             false => i64::try_from(dead_letters).ok(),
         },
-        oldest_undelivered: oldest.map(|at| {
-            Timestamp::from_second(at.as_second())
-                .unwrap_or(at)
-                .to_string()
-        }),
+        oldest_undelivered: oldest_undelivered.map(|at| at.to_string()),
+    };
+    Shown { status, another_at }
+}
+
+/// The time of the oldest event that waits, once it has waited for long enough to be shown, or else when it
+/// will have.
+fn oldest(
+    health: &[&SubscriptionHealth],
+    now: Timestamp,
+) -> (Option<Timestamp>, Option<Timestamp>) {
+    let Some(oldest) = health.iter().filter_map(|it| it.oldest_undelivered).min() else {
+        return (None, None);
+    };
+    let shown_at = oldest.checked_add(SHOWN_AFTER).unwrap_or(oldest);
+    match shown_at > now {
+        true => (None, Some(shown_at)),
+        false => {
+            let second = Timestamp::from_second(oldest.as_second()).unwrap_or(oldest);
+            (Some(second), None)
+        }
     }
 }
 
@@ -123,6 +147,22 @@ mod tests {
             dead_letters: 0,
             last_delivered: None,
         }
+    }
+
+    #[test]
+    fn an_event_that_waits_is_shown_after_a_minute_though_nothing_happens_until_then() {
+        let at = |second| Timestamp::from_second(second).unwrap();
+        let waiting = |since: i64| SubscriptionHealth {
+            oldest_undelivered: Some(at(since) + SignedDuration::from_millis(300)),
+            ..health(true)
+        };
+        let (early, late, none) = (waiting(100), waiting(130), health(true));
+        let shown = |now| oldest(&[&none, &late, &early], at(now));
+        let due = at(160) + SignedDuration::from_millis(300);
+        assert_eq!(shown(110), (None, Some(due)));
+        assert_eq!(shown(160), (None, Some(due)));
+        assert_eq!(shown(161), (Some(at(100)), None));
+        assert_eq!(oldest(&[&none], at(200)), (None, None));
     }
 
     #[test]

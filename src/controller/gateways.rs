@@ -267,7 +267,7 @@ impl Gateways {
                 .and_then(|from| Ok(merge_patch(&from, &serde_json::to_value(&wanted)?)));
             // A status is made of texts and numbers, which all can be written as JSON.
             let Ok(Some(patch)) = values else { continue };
-            let written = (patch.clone(), known.metadata.resource_version.clone());
+            let written = (patch.clone(), known.metadata().resource_version.clone());
             if one.written.as_ref() == Some(&written) {
                 continue;
             }

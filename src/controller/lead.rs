@@ -18,6 +18,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
 use super::app_event_type::Counts;
+use super::attention::{Attention, Touched};
 use super::decide::{Decision, Settings, decide};
 use super::event_gateway::Names;
 use super::gateways::{Gateways, Looked};
@@ -30,13 +31,14 @@ use super::progress::Progress;
 use super::records::Records;
 use super::settling::Settling;
 use super::shows::Shows;
-use super::statuses::{Written, due};
+use super::statuses::{self, Written};
 use super::upstream_objects::{UpstreamObjects, present};
 use super::upstream_subscription::{Facts, Step, is_settling, is_withdrawn, step};
 use super::watch::Fetcher;
 use super::world::{Change, Effect, Scope, World, WrittenObject};
 use super::write::Writer;
 use crate::api::{AppEventType, Customer, MOST_REPLICAS, ObjectReference};
+use crate::compile::Kind;
 use crate::configuration::stream::{Members, Partings};
 use crate::event::ObjectName;
 use crate::provision::driver::{Driver, View, Wishes};
@@ -107,7 +109,7 @@ pub struct Leader {
     decide_at: Option<Instant>,
     /// Since when reading holds up deciding.
     reading_since: Option<Instant>,
-    statuses_at: Option<Instant>,
+    attention: Attention,
     wish_at: Option<Instant>,
     /// Of which types and broken objects forms were kept last.
     kept_of: (usize, BTreeSet<ObjectReference>),
@@ -140,7 +142,7 @@ impl Leader {
             settling: Settling::default(),
             decide_at: None,
             reading_since: None,
-            statuses_at: None,
+            attention: Attention::default(),
             wish_at: None,
             kept_of: (usize::MAX, BTreeSet::new()),
             is_started: false,
@@ -171,12 +173,15 @@ impl Leader {
                 changed = observations.changed() => {
                     // The hub lives as long as this does.
                     if changed.is_ok() && self.is_started {
-                        self.progress.observations = observations.borrow_and_update().clone();
+                        let observations = observations.borrow_and_update().clone();
+                        let touched = self.progress.observe(observations);
+                        if !touched.is_nothing() {
+                            self.attention.look(touched, Instant::now() + GATHER_OBSERVATIONS);
+                        }
                         self.parts.metrics.observed(&self.progress.observations);
                         for name in self.progress.observations.gateways.keys() {
                             self.parts.hub.part(name, Arc::new(self.partings(name)));
                         }
-                        self.statuses_at.get_or_insert(Instant::now() + GATHER_OBSERVATIONS);
                         self.parts.gateways.look_at_all();
                     }
                 }
@@ -201,7 +206,7 @@ impl Leader {
             let wait = Duration::try_from(at.duration_since(Timestamp::now())).unwrap_or_default();
             Instant::now() + wait
         });
-        let statuses_at = self.statuses_at.filter(|_| self.is_started);
+        let statuses_at = self.attention.next().filter(|_| self.is_started);
         let wish_at = self.wish_at.filter(|_| self.is_started);
         let all = [self.decide_at, statuses_at, wish_at, later];
         let next = all.into_iter().flatten().min();
@@ -255,10 +260,12 @@ impl Leader {
             _ => {}
         }
         let is_of_namespace = matches!(change, Change::Namespace(..));
+        let key = change.key();
         match self.world.apply(change) {
             Effect::Nothing => {}
             Effect::Status => {
-                self.statuses_at.get_or_insert(now + GATHER_OBSERVATIONS);
+                let touched = Touched::These(key.into_iter().collect());
+                self.attention.look(touched, now + GATHER_OBSERVATIONS);
             }
             Effect::Declared => {
                 self.decide_at.get_or_insert(now + GATHER);
@@ -274,8 +281,10 @@ impl Leader {
     fn see_shown(&mut self) {
         let changed = std::mem::take(&mut self.parts.shows.shown().changed);
         self.upstream_now.extend(changed);
-        self.statuses_at
-            .get_or_insert(Instant::now() + GATHER_COUNTS);
+        let types = self.world.event_types.iter();
+        let types = types.map(|(name, _)| (Kind::AppEventType, name.clone()));
+        let touched = Touched::These(types.collect());
+        self.attention.look(touched, Instant::now() + GATHER_COUNTS);
         self.parts.gateways.look_at_all();
     }
 
@@ -315,7 +324,7 @@ impl Leader {
         }
         self.carry_out();
         self.keep_last_good().await;
-        self.statuses_at = Some(now);
+        self.attention.look(Touched::All, now);
         Ok(())
     }
 
@@ -459,12 +468,12 @@ impl Leader {
     fn owner(&self, view: &View) -> Option<OwnerReference> {
         let owner = match &view.customer {
             Some((name, _)) => {
-                let uid = self.world.customers.get(name)?.metadata.uid.clone()?;
+                let uid = self.world.customers.get(name)?.metadata().uid.clone()?;
                 (Customer::kind(&()), name, uid)
             }
             None => {
                 let name = &view.event_type;
-                let uid = self.world.event_types.get(name)?.metadata.uid.clone()?;
+                let uid = self.world.event_types.get(name)?.metadata().uid.clone()?;
                 (AppEventType::kind(&()), name, uid)
             }
         };
@@ -481,26 +490,29 @@ impl Leader {
 
     fn write_statuses_if_due(&mut self) {
         let start = Instant::now();
-        if self.statuses_at.is_none_or(|at| at > start) {
+        let Some(touched) = self.attention.take_due(start) else {
             return;
-        }
-        self.statuses_at = None;
+        };
         let now = Timestamp::now();
-        let counts = self.counts();
-        let due = due(
-            &self.world,
-            &self.decision,
-            &self.progress,
-            &counts,
-            &mut self.written,
+        let counts = match touched.concerns(Kind::AppEventType) {
+            true => self.counts(),
+            false => BTreeMap::new(),
+        };
+        let facts = statuses::Facts {
+            world: &self.world,
+            decision: &self.decision,
+            progress: &self.progress,
+            counts: &counts,
             now,
-        );
+        };
+        let due = statuses::due(facts, &touched, &mut self.written);
         for write in due.writes {
             self.parts.writer.write(write);
         }
-        if let Some(at) = due.look_again_at {
+        if let Some((at, objects)) = due.look_again {
             let wait = Duration::try_from(at.duration_since(now)).unwrap_or_default();
-            self.statuses_at = Some(start + wait.max(GATHER_OBSERVATIONS));
+            let at = start + wait.max(GATHER_OBSERVATIONS);
+            self.attention.look_again(objects, at);
         }
     }
 

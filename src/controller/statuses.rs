@@ -3,22 +3,27 @@
 //! What merely counts (dead letters, subscriptions that are ready) changes all the time on a busy
 //! installation, so on its own it is written only now and then.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use kube::Resource;
 use serde::Serialize;
 use serde_json::Value;
 
 use super::app_event_type::{self, Counts};
+use super::attention::{Key, Touched};
 use super::customer;
 use super::decide::Decision;
-use super::event_subscription;
+use super::event_subscription::{self, Shown};
 use super::merge_patch::merge_patch;
 use super::progress::Progress;
 use super::status::{News, news};
 use super::world::{Known, World};
-use crate::api::{AppEventTypeStatus, CustomerStatus, EventSubscriptionStatus};
+use crate::api::{
+    AppEventType, AppEventTypeStatus, Customer, CustomerStatus, EventSubscription,
+    EventSubscriptionStatus,
+};
 use crate::compile::Kind;
 use crate::event::ObjectName;
 
@@ -40,19 +45,27 @@ pub struct StatusWrite {
     pub news: Option<News>,
 }
 
-/// What is to be written now, and when to look again because something may lag behind until then.
+/// What is to be written now, and what is to be looked at again.
 #[derive(Debug, Default)]
 pub struct Due {
     /// The writes.
     pub writes: Vec<StatusWrite>,
-    /// When to look again.
-    pub look_again_at: Option<Timestamp>,
+    /// What may lag behind, or will have to be another by itself, and when to look at these again.
+    pub look_again: Option<(Timestamp, BTreeSet<Key>)>,
+}
+
+impl Due {
+    fn look_again(&mut self, key: Key, at: Timestamp) {
+        let (next, keys) = self.look_again.get_or_insert_with(|| (at, BTreeSet::new()));
+        *next = at.min(*next);
+        keys.insert(key);
+    }
 }
 
 /// What was written last, so that nothing is written twice.
 #[derive(Debug, Default)]
 pub struct Written {
-    last: HashMap<(Kind, ObjectName), Last>,
+    last: HashMap<Key, Last>,
 }
 
 #[derive(Debug)]
@@ -63,19 +76,76 @@ struct Last {
     patch: Value,
 }
 
-/// The statuses of all objects but gateways, as they are to be, against what they are.
-pub fn due(
-    world: &World,
-    decision: &Decision,
-    progress: &Progress,
-    counts: &BTreeMap<ObjectName, Counts>,
-    written: &mut Written,
-    now: Timestamp,
-) -> Due {
+/// What statuses are made of.
+#[derive(Clone, Copy)]
+pub struct Facts<'a> {
+    /// What is known of the cluster.
+    pub world: &'a World,
+    /// What is to be.
+    pub decision: &'a Decision,
+    /// How far that has come.
+    pub progress: &'a Progress,
+    /// UpstreamSubscriptions by type.
+    pub counts: &'a BTreeMap<ObjectName, Counts>,
+    /// The time.
+    pub now: Timestamp,
+}
+
+/// The statuses of what was touched, but for gateways, as they are to be, against what they are.
+pub fn due(facts: Facts<'_>, touched: &Touched, written: &mut Written) -> Due {
     let mut due = Due::default();
-    for (name, known) in world.event_types.iter() {
-        let counts = counts.get(name).copied();
-        let wanted = app_event_type::status(name, known, decision, progress, counts, now);
+    let world = facts.world;
+    match touched {
+        Touched::All => {
+            for (name, known) in world.event_types.iter() {
+                facts.event_type(&mut due, written, name, known);
+            }
+            for (name, known) in world.customers.iter() {
+                facts.customer(&mut due, written, name, known);
+            }
+            for (name, known) in world.subscriptions.iter() {
+                facts.subscription(&mut due, written, name, known);
+            }
+            written.forget_all_but(world);
+        }
+        Touched::These(these) => {
+            for key in these {
+                let (kind, name) = key;
+                match kind {
+                    Kind::AppEventType => {
+                        if let Some(known) = world.event_types.get(name) {
+                            facts.event_type(&mut due, written, name, known);
+                        }
+                    }
+                    Kind::Customer => {
+                        if let Some(known) = world.customers.get(name) {
+                            facts.customer(&mut due, written, name, known);
+                        }
+                    }
+                    Kind::EventSubscription => {
+                        if let Some(known) = world.subscriptions.get(name) {
+                            facts.subscription(&mut due, written, name, known);
+                        }
+                    }
+                    Kind::EventGateway => {}
+                }
+            }
+        }
+    }
+    due
+}
+
+impl Facts<'_> {
+    fn event_type(
+        self,
+        due: &mut Due,
+        written: &mut Written,
+        name: &ObjectName,
+        known: &Known<AppEventType>,
+    ) {
+        let counts = self.counts.get(name).copied();
+        let (decision, progress) = (self.decision, self.progress);
+        let wanted = app_event_type::status(name, known, decision, progress, counts, self.now);
         let present = known.present.as_ref().ok();
         let present = present.and_then(|it| it.status.clone()).unwrap_or_default();
         let quiet = AppEventTypeStatus {
@@ -83,75 +153,67 @@ pub fn due(
             ready: present.ready,
             ..wanted.clone()
         };
-        let is_minor = quiet == present;
-        let conditions = (&*present.conditions, &*wanted.conditions);
-        let news = news(conditions.0, conditions.1);
-        written.add(
-            &mut due,
-            Kind::AppEventType,
-            name,
-            known,
-            (&present, &wanted),
-            is_minor,
-            news,
-            now,
-        );
+        let change = Change {
+            key: (Kind::AppEventType, name.clone()),
+            present: &present,
+            wanted: &wanted,
+            is_minor: quiet == present,
+            news: news(&present.conditions, &wanted.conditions),
+        };
+        written.add(due, known, change, self.now);
     }
-    let gateways = gateways_of_customers(decision);
-    for (name, known) in world.customers.iter() {
-        let gateways = gateways.get(name).map_or(&[][..], |it| it);
-        let wanted = customer::status(name, known, decision, progress, gateways, now);
+
+    fn customer(
+        self,
+        due: &mut Due,
+        written: &mut Written,
+        name: &ObjectName,
+        known: &Known<Customer>,
+    ) {
+        let wanted = customer::status(name, known, self.decision, self.progress, self.now);
         let present = known.present.as_ref().ok();
         let present: CustomerStatus = present.and_then(|it| it.status.clone()).unwrap_or_default();
-        let news = news(&present.conditions, &wanted.conditions);
-        let both = (&present, &wanted);
-        written.add(
-            &mut due,
-            Kind::Customer,
-            name,
-            known,
-            both,
-            false,
-            news,
-            now,
-        );
+        let change = Change {
+            key: (Kind::Customer, name.clone()),
+            present: &present,
+            wanted: &wanted,
+            is_minor: false,
+            news: news(&present.conditions, &wanted.conditions),
+        };
+        written.add(due, known, change, self.now);
     }
-    for (name, known) in world.subscriptions.iter() {
-        let wanted = event_subscription::status(name, known, decision, progress, now);
+
+    fn subscription(
+        self,
+        due: &mut Due,
+        written: &mut Written,
+        name: &ObjectName,
+        known: &Known<EventSubscription>,
+    ) {
+        let (decision, progress) = (self.decision, self.progress);
+        let key = (Kind::EventSubscription, name.clone());
+        let Shown { status, another_at } =
+            event_subscription::status(name, known, decision, progress, self.now);
+        if let Some(at) = another_at {
+            due.look_again(key.clone(), at);
+        }
         let present = known.present.as_ref().ok();
         let present = present.and_then(|it| it.status.clone()).unwrap_or_default();
         let quiet = EventSubscriptionStatus {
             dead_letters: present.dead_letters,
             oldest_undelivered: present.oldest_undelivered.clone(),
-            ..wanted.clone()
+            ..status.clone()
         };
-        let is_minor = quiet == present;
-        let news = news(&present.conditions, &wanted.conditions)
-            .or_else(|| delivering_news(&present.conditions, &wanted.conditions));
-        written.add(
-            &mut due,
-            Kind::EventSubscription,
-            name,
-            known,
-            (&present, &wanted),
-            is_minor,
-            news,
-            now,
-        );
+        let change = Change {
+            key,
+            present: &present,
+            wanted: &status,
+            is_minor: quiet == present,
+            news: news(&present.conditions, &status.conditions)
+                .or_else(|| delivering_news(&present.conditions, &status.conditions)),
+        };
+        written.add(due, known, change, self.now);
     }
-    written.forget_all_but(world);
-    due
-}
-
-/// Which gateways know each customer.
-fn gateways_of_customers(decision: &Decision) -> BTreeMap<&ObjectName, Vec<&ObjectName>> {
-    let mut gateways: BTreeMap<&ObjectName, Vec<&ObjectName>> = BTreeMap::new();
-    for (gateway, configuration) in &decision.configurations {
-        for customer in &configuration.customers {
-            gateways.entry(&customer.name).or_default().push(gateway);
-        }
-    }
-    gateways
 }
 
 /// That delivery stopped, or goes on again.
@@ -171,24 +233,33 @@ fn delivering_news(before: &[Condition], after: &[Condition]) -> Option<News> {
     })
 }
 
+/// What a status is and what it is to be.
+struct Change<'a, S> {
+    key: Key,
+    present: &'a S,
+    wanted: &'a S,
+    /// Whether only what counts is different.
+    is_minor: bool,
+    news: Option<News>,
+}
+
 impl Written {
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "one call for each kind, all of it needed"
-    )]
-    fn add<K, S: Serialize + PartialEq>(
+    fn add<K: Resource, S: Serialize + PartialEq>(
         &mut self,
         due: &mut Due,
-        kind: Kind,
-        name: &ObjectName,
         known: &Known<K>,
-        (present, wanted): (&S, &S),
-        is_minor: bool,
-        news: Option<News>,
+        change: Change<'_, S>,
         now: Timestamp,
     ) {
+        let Change {
+            key,
+            present,
+            wanted,
+            is_minor,
+            news,
+        } = change;
         // What is being deleted is left alone.
-        if present == wanted || known.metadata.deletion_timestamp.is_some() {
+        if present == wanted || known.metadata().deletion_timestamp.is_some() {
             return;
         }
         let values = serde_json::to_value(present).and_then(|present| {
@@ -197,8 +268,7 @@ impl Written {
         });
         // A status is made of texts, numbers and JSON, which all can be written as JSON.
         let Ok(Some(patch)) = values else { return };
-        let key = (kind, name.clone());
-        let version = known.metadata.resource_version.clone();
+        let version = known.metadata().resource_version.clone();
         if let Some(last) = self.last.get(&key).filter(|last| last.uid == known.uid()) {
             // It did not become what it was to be; to write the same again would not help.
             if last.patch == patch && last.version == version {
@@ -206,8 +276,7 @@ impl Written {
             }
             let next = last.at + COUNTS_LAG;
             if is_minor && next > now {
-                let at = due.look_again_at.get_or_insert(next);
-                *at = next.min(*at);
+                due.look_again(key, next);
                 return;
             }
         }
@@ -217,10 +286,11 @@ impl Written {
             version,
             patch: patch.clone(),
         };
-        self.last.insert(key, last);
+        self.last.insert(key.clone(), last);
+        let (kind, name) = key;
         due.writes.push(StatusWrite {
             kind,
-            name: name.clone(),
+            name,
             uid: known.uid().to_owned(),
             patch,
             news,

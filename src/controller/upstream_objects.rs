@@ -301,11 +301,11 @@ pub fn present(known: Option<&super::world::Known<UpstreamSubscription>>) -> Pre
     let Some(known) = known else {
         return Present::default();
     };
-    let object = known.present.as_ref().ok();
+    let (metadata, object) = (known.metadata(), known.present.as_ref().ok());
     Present {
-        uid: known.metadata.uid.clone(),
-        version: known.metadata.resource_version.clone(),
-        finalizers: known.metadata.finalizers.clone().unwrap_or_default(),
+        uid: metadata.uid.clone(),
+        version: metadata.resource_version.clone(),
+        finalizers: metadata.finalizers.clone().unwrap_or_default(),
         status: object.and_then(|it| it.status.clone()).unwrap_or_default(),
     }
 }

@@ -59,7 +59,7 @@ pub enum Step {
 
 /// Whether somebody deletes the object, or its whole namespace: it is not wanted until it is gone.
 pub fn is_withdrawn(known: Option<&Known<UpstreamSubscription>>) -> bool {
-    known.is_some_and(|known| known.metadata.deletion_timestamp.is_some())
+    known.is_some_and(|known| known.metadata().deletion_timestamp.is_some())
 }
 
 /// What is to happen next.
@@ -176,7 +176,7 @@ fn is_shown(view: &View) -> bool {
 }
 
 fn has_finalizer(known: &Known<UpstreamSubscription>) -> bool {
-    let finalizers = known.metadata.finalizers.as_ref();
+    let finalizers = known.metadata().finalizers.as_ref();
     finalizers.is_some_and(|all| all.iter().any(|it| it == FINALIZER))
 }
 

@@ -9,6 +9,7 @@ mod references;
 mod values;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1 as core;
@@ -23,7 +24,7 @@ use crate::api::{
     AppEventType, ConfigMap, Customer, EventGateway, EventSubscription, Namespace, ObjectReference,
     Resources, Secret, UpstreamSubscription,
 };
-use crate::compile::{Identity, Kind};
+use crate::compile::{Identity, Kind, name_of};
 use crate::configuration::Sensitive;
 use crate::event::ObjectName;
 
@@ -75,6 +76,37 @@ pub enum WrittenObject {
     Gateway(DeserializeGuard<EventGateway>),
     /// An UpstreamSubscription.
     Upstream(DeserializeGuard<UpstreamSubscription>),
+}
+
+impl Change {
+    /// The one object with a status that it is about, if there is such a one.
+    pub fn key(&self) -> Option<(Kind, ObjectName)> {
+        fn of<K: kube::Resource>(event: &Event<DeserializeGuard<K>>) -> Option<ObjectName> {
+            match event {
+                Event::Apply(object) | Event::InitApply(object) | Event::Delete(object) => {
+                    Some(name_of(object))
+                }
+                Event::Init | Event::InitDone => None,
+            }
+        }
+        let (kind, name) = match self {
+            Self::EventType(_, event) => (Kind::AppEventType, of(event)),
+            Self::Customer(_, event) => (Kind::Customer, of(event)),
+            Self::Subscription(_, event) => (Kind::EventSubscription, of(event)),
+            Self::Gateway(_, event) => (Kind::EventGateway, of(event)),
+            Self::Written(written) => match &**written {
+                WrittenObject::EventType(object) => (Kind::AppEventType, Some(name_of(object))),
+                WrittenObject::Customer(object) => (Kind::Customer, Some(name_of(object))),
+                WrittenObject::Subscription(object) => {
+                    (Kind::EventSubscription, Some(name_of(object)))
+                }
+                WrittenObject::Gateway(object) => (Kind::EventGateway, Some(name_of(object))),
+                WrittenObject::Upstream(_) => return None,
+            },
+            _ => return None,
+        };
+        Some((kind, name?))
+    }
 }
 
 /// What a Namespace looks like.
@@ -319,10 +351,10 @@ impl World {
     /// What tells an object from another of the same name.
     pub fn identity(&self, kind: Kind, name: &ObjectName) -> Identity {
         let metadata = match kind {
-            Kind::AppEventType => self.event_types.get(name).map(|known| &known.metadata),
-            Kind::Customer => self.customers.get(name).map(|known| &known.metadata),
-            Kind::EventSubscription => self.subscriptions.get(name).map(|known| &known.metadata),
-            Kind::EventGateway => self.gateways.get(name).map(|known| &known.metadata),
+            Kind::AppEventType => self.event_types.get(name).map(Known::metadata),
+            Kind::Customer => self.customers.get(name).map(Known::metadata),
+            Kind::EventSubscription => self.subscriptions.get(name).map(Known::metadata),
+            Kind::EventGateway => self.gateways.get(name).map(Known::metadata),
         };
         let since = metadata.and_then(|metadata| metadata.creation_timestamp.as_ref());
         Identity {
@@ -352,7 +384,7 @@ fn collect<K: kube::Resource + Clone + Declares>(
     objects: &Objects<K>,
     as_before: &BTreeSet<ObjectReference>,
     invalid: &mut BTreeSet<ObjectReference>,
-    mut add: impl FnMut(K),
+    mut add: impl FnMut(Arc<K>),
 ) {
     for (name, known) in objects.iter() {
         let former = || {
@@ -365,7 +397,7 @@ fn collect<K: kube::Resource + Clone + Declares>(
             Err(_) => known.last_good.as_ref(),
         };
         match form {
-            Some(form) => add((**form).clone()),
+            Some(form) => add(Arc::clone(form)),
             None => {
                 invalid.insert(kind.reference(name));
             }

@@ -1,5 +1,7 @@
 //! One object of any kind, in a form that can be kept on disk.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use crate::api::{
@@ -12,13 +14,13 @@ use kube::Resource;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Object {
     /// An EventGateway.
-    EventGateway(Box<EventGateway>),
+    EventGateway(Arc<EventGateway>),
     /// An AppEventType.
-    AppEventType(Box<AppEventType>),
+    AppEventType(Arc<AppEventType>),
     /// A Customer.
-    Customer(Box<Customer>),
+    Customer(Arc<Customer>),
     /// An EventSubscription.
-    EventSubscription(Box<EventSubscription>),
+    EventSubscription(Arc<EventSubscription>),
     /// A Secret. It is kept in `secrets/` only.
     Secret(Secret),
     /// A ConfigMap.
@@ -40,37 +42,23 @@ impl Object {
             namespaces,
             invalid: _,
         } = resources;
-        let objects = (gateways
-            .into_iter()
-            .map(|one| Self::EventGateway(Box::new(one))))
-        .chain(
-            event_types
-                .into_iter()
-                .map(|one| Self::AppEventType(Box::new(one))),
-        )
-        .chain(
-            customers
-                .into_iter()
-                .map(|one| Self::Customer(Box::new(one))),
-        )
-        .chain(
-            subscriptions
-                .into_iter()
-                .map(|one| Self::EventSubscription(Box::new(one))),
-        )
-        .chain(secrets.into_iter().map(Self::Secret))
-        .chain(config_maps.into_iter().map(Self::ConfigMap))
-        .chain(namespaces.into_iter().map(Self::Namespace));
+        let objects = (gateways.into_iter().map(Self::EventGateway))
+            .chain(event_types.into_iter().map(Self::AppEventType))
+            .chain(customers.into_iter().map(Self::Customer))
+            .chain(subscriptions.into_iter().map(Self::EventSubscription))
+            .chain(secrets.into_iter().map(Self::Secret))
+            .chain(config_maps.into_iter().map(Self::ConfigMap))
+            .chain(namespaces.into_iter().map(Self::Namespace));
         objects.map(|object| (object.reference(), object)).collect()
     }
 
     /// Puts it into its list.
     pub fn add_to(self, resources: &mut Resources) {
         match self {
-            Self::EventGateway(one) => resources.gateways.push(*one),
-            Self::AppEventType(one) => resources.event_types.push(*one),
-            Self::Customer(one) => resources.customers.push(*one),
-            Self::EventSubscription(one) => resources.subscriptions.push(*one),
+            Self::EventGateway(one) => resources.gateways.push(one),
+            Self::AppEventType(one) => resources.event_types.push(one),
+            Self::Customer(one) => resources.customers.push(one),
+            Self::EventSubscription(one) => resources.subscriptions.push(one),
             Self::Secret(one) => resources.secrets.push(one),
             Self::ConfigMap(one) => resources.config_maps.push(one),
             Self::Namespace(one) => resources.namespaces.push(one),

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 
 use super::memory::{Changes, Memory, Reading};
 use super::object::Object;
-use crate::api::{ObjectReference, Resources};
+use crate::api::{EventGateway, ObjectReference, Resources};
 use crate::compile::{
     Compiled, Environment, Identity, Kind, Others, WithLastGood, compile, name_of, with_last_good,
 };
@@ -61,7 +61,7 @@ impl Session {
         let gateway = resources
             .gateways
             .iter()
-            .find(|gateway| name_of(*gateway) == name)?;
+            .find(|gateway| name_of::<EventGateway>(gateway) == name)?;
         Some(gateway.spec.storage.size.as_ref()?.bytes())
     }
 
@@ -153,7 +153,7 @@ impl Session {
         let declared = resources
             .gateways
             .iter()
-            .find(|one| name_of(*one) == *gateway);
+            .find(|one| name_of::<EventGateway>(one) == *gateway);
         let url = (self.settings.public_url.as_deref())
             .or_else(|| declared.map(|gateway| gateway.spec.public_url.as_str()))
             .unwrap_or(&self.settings.listener_url);
@@ -181,7 +181,7 @@ impl Session {
 /// The gateway that runs here: the one named `default`, else the only one, else one that nobody
 /// declared.
 fn default_gateway(resources: &Resources) -> ObjectName {
-    let names: Vec<ObjectName> = resources.gateways.iter().map(name_of).collect();
+    let names: Vec<ObjectName> = resources.gateways.iter().map(|it| name_of(&**it)).collect();
     let named = names.iter().find(|name| name.name == "default");
     named
         .or(names.first())

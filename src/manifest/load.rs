@@ -328,18 +328,19 @@ struct Refused {
     message: String,
 }
 
-fn typed<T: DeserializeOwned>(node: &Node, namespace: &str) -> Result<T, Refused> {
+fn typed<T: DeserializeOwned>(node: &Node, namespace: &str) -> Result<Arc<T>, Refused> {
     let mut value = node.to_value();
     value["metadata"]["namespace"] = Value::from(namespace);
     if value.get("spec").is_none() {
         // The schema has said that it may be left out.
         value["spec"] = Value::Object(Map::new());
     }
-    serde_json::from_value(value).map_err(|error| Refused {
+    let object = serde_json::from_value(value).map_err(|error| Refused {
         path: FieldPath::root(),
         mark: node.mark,
         message: error.to_string(),
-    })
+    })?;
+    Ok(Arc::new(object))
 }
 
 /// `data` is base64, and `stringData` wins over it.

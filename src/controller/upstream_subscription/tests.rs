@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::*;
 use crate::api::{EventTypeReference, LocalReference, UpstreamSubscriptionSpec};
@@ -70,18 +70,15 @@ fn settled(view: &View) -> Known<UpstreamSubscription> {
 
 fn known(object: UpstreamSubscription) -> Known<UpstreamSubscription> {
     Known {
-        metadata: object.metadata.clone(),
         present: Ok(Arc::new(object)),
         last_good: None,
     }
 }
 
 fn deleted(known: Known<UpstreamSubscription>) -> Known<UpstreamSubscription> {
-    let metadata = ObjectMeta {
-        deletion_timestamp: Some(Time(at(10))),
-        ..known.metadata
-    };
-    Known { metadata, ..known }
+    let mut object = (**known.present.as_ref().unwrap()).clone();
+    object.metadata.deletion_timestamp = Some(Time(at(10)));
+    self::known(object)
 }
 
 fn namespace(deleted_at: Option<i64>) -> NamespaceState {

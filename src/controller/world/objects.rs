@@ -46,12 +46,19 @@ pub struct Objects<K> {
 /// One object.
 #[derive(Debug)]
 pub struct Known<K> {
-    /// Its metadata, without `managedFields`.
-    pub metadata: ObjectMeta,
-    /// The object, or what is wrong with it.
-    pub present: Result<Arc<K>, String>,
+    /// The object, without `managedFields`, or what is known of it.
+    pub present: Result<Arc<K>, Malformed>,
     /// The last form of it that could be used; `None` if it never was good.
     pub last_good: Option<Arc<K>>,
+}
+
+/// What is known of an object that cannot be read as the kind it should be.
+#[derive(Debug)]
+pub struct Malformed {
+    /// Its metadata, without `managedFields`.
+    pub metadata: ObjectMeta,
+    /// What is wrong with it.
+    pub error: String,
 }
 
 impl<K> Default for Objects<K> {
@@ -64,15 +71,28 @@ impl<K> Default for Objects<K> {
     }
 }
 
-impl<K> Known<K> {
+impl<K: Resource> Known<K> {
+    /// Its metadata, without `managedFields`.
+    pub fn metadata(&self) -> &ObjectMeta {
+        match &self.present {
+            Ok(object) => object.meta(),
+            Err(malformed) => &malformed.metadata,
+        }
+    }
+
     /// `metadata.uid`.
     pub fn uid(&self) -> &str {
-        self.metadata.uid.as_deref().unwrap_or_default()
+        self.metadata().uid.as_deref().unwrap_or_default()
     }
 
     /// `metadata.generation`.
     pub fn generation(&self) -> Option<i64> {
-        self.metadata.generation
+        self.metadata().generation
+    }
+
+    /// Why it cannot be read, if it cannot.
+    pub fn malformed(&self) -> Option<&str> {
+        self.present.as_ref().err().map(|it| it.error.as_str())
     }
 }
 
@@ -114,10 +134,10 @@ impl<K: Resource + Clone + Declares> Objects<K> {
             }
             Event::Apply(object) => self.put(object).1,
             Event::Delete(object) => {
-                let (metadata, _) = parts(object);
-                let name = name_of(&metadata);
+                let metadata = object.meta();
+                let name = name_of(metadata);
                 let is_it = self.known.get(&name).is_some_and(|known| {
-                    known.metadata.uid == metadata.uid || is_newer(&metadata, &known.metadata)
+                    known.metadata().uid == metadata.uid || is_newer(metadata, known.metadata())
                 });
                 declared(is_it && self.known.remove(&name).is_some())
             }
@@ -129,33 +149,36 @@ impl<K: Resource + Clone + Declares> Objects<K> {
     pub fn written(&mut self, object: DeserializeGuard<K>) -> Effect {
         let metadata = object.meta();
         let known = self.known.get(&name_of(metadata));
-        match known.is_some_and(|known| known.metadata.uid == metadata.uid) {
+        match known.is_some_and(|known| known.metadata().uid == metadata.uid) {
             true => self.put(object).1,
             false => Effect::Nothing,
         }
     }
 
     fn put(&mut self, object: DeserializeGuard<K>) -> (ObjectName, Effect) {
-        let (metadata, present) = parts(object);
-        let name = name_of(&metadata);
+        let mut new = Known {
+            present: read(object),
+            last_good: None,
+        };
+        let name = name_of(new.metadata());
         let known = self.known.get(&name);
         // The answer to a write of ours may come in before what the watch tells of earlier.
-        if known.is_some_and(|known| !is_newer(&metadata, &known.metadata)) {
+        if known.is_some_and(|known| !is_newer(new.metadata(), known.metadata())) {
             return (name, Effect::Nothing);
         }
         let effect = match known {
-            Some(known) if is_the_same(known, &metadata, &present) => Effect::Status,
+            Some(known) if is_the_same(known, &new) => Effect::Status,
             _ => Effect::Declared,
         };
-        let last_good = known
-            .filter(|known| known.metadata.uid == metadata.uid)
-            .and_then(|known| known.last_good.clone());
-        let known = Known {
-            metadata,
-            present,
-            last_good,
-        };
-        self.known.insert(name.clone(), known);
+        let good = known
+            .filter(|known| known.metadata().uid == new.metadata().uid)
+            .and_then(|known| known.last_good.as_ref());
+        new.last_good = good.map(|good| match &new.present {
+            // What declares the same is good as well, and one of both is enough to keep.
+            Ok(present) if present.declares_the_same(good) => Arc::clone(present),
+            _ => Arc::clone(good),
+        });
+        self.known.insert(name.clone(), new);
         (name, effect)
     }
 
@@ -207,19 +230,16 @@ fn declared(changed: bool) -> Effect {
 }
 
 /// Whether a form declares what the known one does, and is of the same object.
-fn is_the_same<K: Declares>(
-    known: &Known<K>,
-    metadata: &ObjectMeta,
-    present: &Result<Arc<K>, String>,
-) -> bool {
-    let is_declared_alike = match (&known.present, present) {
-        (Ok(known), Ok(present)) => known.declares_the_same(present),
-        (Err(known), Err(present)) => known == present,
+fn is_the_same<K: Resource + Declares>(known: &Known<K>, new: &Known<K>) -> bool {
+    let is_declared_alike = match (&known.present, &new.present) {
+        (Ok(known), Ok(new)) => known.declares_the_same(new),
+        (Err(known), Err(new)) => known.error == new.error,
         _ => false,
     };
+    let (known, new) = (known.metadata(), new.metadata());
     is_declared_alike
-        && known.metadata.uid == metadata.uid
-        && known.metadata.deletion_timestamp.is_some() == metadata.deletion_timestamp.is_some()
+        && known.uid == new.uid
+        && known.deletion_timestamp.is_some() == new.deletion_timestamp.is_some()
 }
 
 fn name_of(metadata: &ObjectMeta) -> ObjectName {
@@ -229,18 +249,19 @@ fn name_of(metadata: &ObjectMeta) -> ObjectName {
     )
 }
 
-fn parts<K: Resource + Clone>(object: DeserializeGuard<K>) -> (ObjectMeta, Result<Arc<K>, String>) {
+/// The object, without what nothing reads.
+fn read<K: Resource>(object: DeserializeGuard<K>) -> Result<Arc<K>, Malformed> {
     match object.0 {
         Ok(mut object) => {
             object.meta_mut().managed_fields = None;
-            (object.meta().clone(), Ok(Arc::new(object)))
+            Ok(Arc::new(object))
         }
         Err(InvalidObject {
             error,
             mut metadata,
         }) => {
             metadata.managed_fields = None;
-            (metadata, Err(error))
+            Err(Malformed { metadata, error })
         }
     }
 }
