@@ -62,6 +62,7 @@ pub fn run() {
         let all_say_so = tokio::time::timeout(PATIENCE, until_active(objects, CUSTOMERS)).await;
         all_say_so.expect("the objects do not say so");
         let took = began.elapsed().as_secs_f64();
+        println!("  all objects say so after {took:.1} s");
         assert_eq!(app.asked(), CUSTOMERS, "one request each");
 
         let mut writes = controller.writes_but_the_lease();

@@ -157,7 +157,7 @@ fn problems(verdict: &Verdict) -> String {
 pub fn news(before: &[Condition], after: &[Condition]) -> Option<News> {
     let ready = |all: &[Condition]| all.iter().find(|it| it.type_ == READY).cloned();
     let after_ready = ready(after)?;
-    let is_stalled = after.iter().any(|it| it.type_ == STALLED);
+    let is_stalled = is_stalled(after);
     let before_ready = ready(before);
     let is_same = before_ready.is_some_and(|before| {
         before.status == after_ready.status && before.reason == after_ready.reason
@@ -169,6 +169,29 @@ pub fn news(before: &[Condition], after: &[Condition]) -> Option<News> {
         message: after_ready.message,
         is_bad: is_stalled,
     })
+}
+
+/// The same of objects of which there may be thousands: nobody wants to be told that each of them went well
+/// from the start, so that there is trouble, and that it is over, is all.
+#[must_use]
+pub fn trouble(before: &[Condition], after: &[Condition]) -> Option<News> {
+    match (is_stalled(before), is_stalled(after)) {
+        (_, true) => news(before, after),
+        (true, false) => {
+            let ready = after.iter().find(|it| it.type_ == READY)?;
+            Some(News {
+                reason: ready.reason.clone(),
+                message: ready.message.clone(),
+                is_bad: false,
+            })
+        }
+        (false, false) => None,
+    }
+}
+
+/// Whether an object waits for a change of itself or of one it names.
+fn is_stalled(conditions: &[Condition]) -> bool {
+    conditions.iter().any(|it| it.type_ == STALLED)
 }
 
 /// What is told as a Kubernetes Event.
@@ -322,5 +345,32 @@ mod tests {
             Some(("Invalid", true)),
         );
         check(&invalid, &invalid, None);
+    }
+
+    #[test]
+    fn of_thousands_trouble_is_news_and_that_it_is_over() {
+        let ready = |status: bool, why: &str| condition(READY, status, why, "m", None, at(1));
+        let stalled = |why: &str| condition(STALLED, true, why, "m", None, at(1));
+        let (none, live) = (Vec::new(), vec![ready(true, "Programmed")]);
+        let under_way = vec![ready(false, "Programming")];
+        let missing = vec![ready(false, "SecretNotFound"), stalled("SecretNotFound")];
+        let invalid = vec![ready(false, "Invalid"), stalled("Invalid")];
+        let cases = [
+            (&none, &live, None),
+            (&none, &under_way, None),
+            (&under_way, &live, None),
+            (&live, &under_way, None),
+            (&none, &missing, Some(("SecretNotFound", true))),
+            (&live, &invalid, Some(("Invalid", true))),
+            (&invalid, &missing, Some(("SecretNotFound", true))),
+            (&missing, &missing, None),
+            (&missing, &under_way, Some(("Programming", false))),
+            (&missing, &live, Some(("Programmed", false))),
+        ];
+        for (before, after, expected) in cases {
+            let news = trouble(before, after);
+            let found = news.as_ref().map(|it| (it.reason.as_str(), it.is_bad));
+            assert_eq!(found, expected, "{before:?} {after:?}");
+        }
     }
 }

@@ -18,7 +18,7 @@ use super::decide::Decision;
 use super::event_subscription::{self, Shown};
 use super::merge_patch::merge_patch;
 use super::progress::Progress;
-use super::status::{News, news};
+use super::status::{News, news, trouble};
 use super::world::{Known, World};
 use crate::api::{
     AppEventType, AppEventTypeStatus, Customer, CustomerStatus, EventSubscription,
@@ -173,12 +173,13 @@ impl Facts<'_> {
         let wanted = customer::status(name, known, self.decision, self.progress, self.now);
         let present = known.present.as_ref().ok();
         let present: CustomerStatus = present.and_then(|it| it.status.clone()).unwrap_or_default();
+        let news = trouble(&present.conditions, &wanted.conditions);
         let change = Change {
             key: (Kind::Customer, name.clone()),
             present: &present,
             wanted: &wanted,
             is_minor: false,
-            news: news(&present.conditions, &wanted.conditions),
+            news,
         };
         written.add(due, known, change, self.now);
     }

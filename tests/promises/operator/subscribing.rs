@@ -5,7 +5,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use k8s_openapi::api::core::v1::Namespace;
+use k8s_openapi::api::core::v1::{Namespace, Secret};
 use kube::api::{Api, DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
 
@@ -414,6 +414,71 @@ async fn killed_at_every_step_it_makes_exactly_one_registration() {
     world.app.assert_unharmed();
 }
 
+/// Each of them is asked for, and recorded with the others alone, when the controller is killed.
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_while_many_are_recorded_together_it_makes_exactly_one_registration_each() {
+    let customers: Vec<String> = (0..40).map(|number| format!("c-{number:02}")).collect();
+    let customers: Vec<&str> = customers.iter().map(String::as_str).collect();
+    let mut world = World::prepare(Spec::of(&customers)).await;
+    let secrets: Api<Secret> =
+        Api::namespaced(world.controller.admin.clone(), &world.controller.namespace);
+    // How many are in a Secret of their own, and how many in the one that is for all.
+    let recorded = async || {
+        let alone = ListParams::default().labels("tidegate.dev/kept-by-controller=upstream-record");
+        let alone = secrets.list(&alone).await.unwrap().items.len();
+        let together = secrets
+            .get_opt("tidegate-upstream-records-together")
+            .await
+            .unwrap();
+        let data = together.and_then(|it| it.data).unwrap_or_default();
+        // The keys of records have an underscore.
+        (alone, data.keys().filter(|key| key.contains('_')).count())
+    };
+    let gates = customers
+        .iter()
+        .map(|it| world.app.gate(it, Op::Create, Stage::Done));
+    let mut gates: Vec<_> = gates.collect();
+    world.controller.run().await;
+    // So long it waits for pods to arrive before it sends anything, and then it looks at the time anew.
+    tokio::time::sleep(Duration::from_secs(11)).await;
+    // Only with its type is anything of a customer wanted: of all of them at once.
+    let files = world.spec.files();
+    let all: Vec<String> = files.into_iter().map(|(_, text)| text).collect();
+    let all = all.join("\n---\n");
+    let (types, others): (Vec<&str>, Vec<&str>) = all
+        .split("\n---\n")
+        .partition(|text| text.contains("\"AppEventType\""));
+    for part in [others, types] {
+        let part = part.join("\n---\n");
+        world.controller.apply(&world.namespace, &part).await;
+    }
+    for gate in &mut gates {
+        gate.reached().await;
+    }
+    world.controller.kill();
+    let (alone, together) = recorded().await;
+    assert_eq!((alone, together), (0, customers.len()));
+    for gate in gates {
+        gate.go(Go::On);
+    }
+    world.controller.run().await;
+    for customer in &customers {
+        world.stands(customer).await;
+    }
+    eventually("each has a record of its own, and no other", async || {
+        recorded().await == (customers.len(), 0)
+    })
+    .await;
+    for customer in &customers {
+        world.delete("EventSubscription", customer).await;
+    }
+    world.all_is_gone().await;
+    for customer in &customers {
+        assert_eq!(world.app.all(customer).len(), 1, "{customer}");
+    }
+    world.app.assert_unharmed();
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_namespace_that_is_deleted_leaves_no_registration_behind() {
     let world = World::start(Spec::of(&["acme", "umbrella"])).await;
@@ -481,8 +546,7 @@ async fn delete_namespace(controller: &Controller, name: &str) {
         .unwrap();
     let kinds = ["AppEventType", "Customer", "EventSubscription", KIND];
     let everything = ListParams::default();
-    let secrets: Api<k8s_openapi::api::core::v1::Secret> =
-        Api::namespaced(controller.admin.clone(), name);
+    let secrets: Api<Secret> = Api::namespaced(controller.admin.clone(), name);
     secrets
         .delete_collection(&DeleteParams::default(), &everything)
         .await
