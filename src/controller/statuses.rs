@@ -73,7 +73,8 @@ struct Last {
     at: Timestamp,
     uid: String,
     version: Option<String>,
-    patch: Value,
+    /// As text, which is a fraction of the values' size.
+    patch: String,
 }
 
 /// What statuses are made of.
@@ -270,9 +271,10 @@ impl Written {
         // A status is made of texts, numbers and JSON, which all can be written as JSON.
         let Ok(Some(patch)) = values else { return };
         let version = known.metadata().resource_version.clone();
+        let text = patch.to_string();
         if let Some(last) = self.last.get(&key).filter(|last| last.uid == known.uid()) {
             // It did not become what it was to be; to write the same again would not help.
-            if last.patch == patch && last.version == version {
+            if last.patch == text && last.version == version {
                 return;
             }
             let next = last.at + COUNTS_LAG;
@@ -285,7 +287,7 @@ impl Written {
             at: now,
             uid: known.uid().to_owned(),
             version,
-            patch: patch.clone(),
+            patch: text,
         };
         self.last.insert(key.clone(), last);
         let (kind, name) = key;
