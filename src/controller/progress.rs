@@ -220,7 +220,7 @@ mod tests {
             ),
             (
                 "a pod more that has taken all",
-                observed(9, &[a.clone()]),
+                observed(9, std::slice::from_ref(&a)),
                 these(&[]),
             ),
             (

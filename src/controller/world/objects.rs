@@ -47,7 +47,7 @@ pub struct Objects<K> {
 #[derive(Debug)]
 pub struct Known<K> {
     /// The object, without `managedFields`, or what is known of it.
-    pub present: Result<Arc<K>, Malformed>,
+    pub present: Result<Arc<K>, Box<Malformed>>,
     /// The last form of it that could be used; `None` if it never was good.
     pub last_good: Option<Arc<K>>,
 }
@@ -250,7 +250,7 @@ fn name_of(metadata: &ObjectMeta) -> ObjectName {
 }
 
 /// The object, without what nothing reads.
-fn read<K: Resource>(object: DeserializeGuard<K>) -> Result<Arc<K>, Malformed> {
+fn read<K: Resource>(object: DeserializeGuard<K>) -> Result<Arc<K>, Box<Malformed>> {
     match object.0 {
         Ok(mut object) => {
             object.meta_mut().managed_fields = None;
@@ -261,7 +261,7 @@ fn read<K: Resource>(object: DeserializeGuard<K>) -> Result<Arc<K>, Malformed> {
             mut metadata,
         }) => {
             metadata.managed_fields = None;
-            Err(Malformed { metadata, error })
+            Err(Box::new(Malformed { metadata, error }))
         }
     }
 }
