@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use command::{helm, json, kubectl, kubectl_with_input};
+use command::{helm, json, kubectl, kubectl_with_input, try_kubectl};
 
 /// How long anything may take that has to happen: machines that run this are slow and busy.
 pub const PATIENCE: Duration = Duration::from_secs(300);
@@ -214,16 +214,19 @@ fn install_crds() {
             ],
             "",
         );
-        kubectl(&[
-            "wait",
-            "--for=condition=Established",
-            "--timeout=60s",
-            "crd/appeventtypes.tidegate.dev",
-            "crd/customers.tidegate.dev",
-            "crd/eventsubscriptions.tidegate.dev",
-            "crd/upstreamsubscriptions.tidegate.dev",
-            "crd/eventgateways.tidegate.dev",
-        ]);
+        // In the first moment there is no condition that it could wait for, which is an error.
+        wait_for("the custom resources", || {
+            try_kubectl(&[
+                "wait",
+                "--for=condition=Established",
+                "--timeout=60s",
+                "crd/appeventtypes.tidegate.dev",
+                "crd/customers.tidegate.dev",
+                "crd/eventsubscriptions.tidegate.dev",
+                "crd/upstreamsubscriptions.tidegate.dev",
+                "crd/eventgateways.tidegate.dev",
+            ])
+        });
     });
 }
 
