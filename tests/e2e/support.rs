@@ -130,7 +130,7 @@ impl Installation {
 
     /// An object as JSON, if it is there.
     pub fn try_get(&self, what: &str) -> Result<Value, String> {
-        let output = command::try_kubectl(&[
+        let output = try_kubectl(&[
             "--namespace",
             &self.namespace,
             "get",
@@ -161,7 +161,7 @@ impl Drop for Installation {
             "--wait=false",
             "--ignore-not-found",
         ];
-        let _ = command::try_kubectl(&arguments);
+        let _ = try_kubectl(&arguments);
     }
 }
 
