@@ -76,7 +76,7 @@ struct Known {
     names: BTreeSet<ObjectName>,
     together: Together,
     /// Whether somebody is about to write the Secret with first records without those that left.
-    is_tidied: bool,
+    is_tidying: bool,
 }
 
 /// What is known of a Secret.
@@ -262,7 +262,7 @@ impl Inner {
 
     /// Takes out of the Secret with first records what has one of its own, soon.
     fn tidy_later(self: &Arc<Self>) {
-        if std::mem::replace(&mut self.known().is_tidied, true) {
+        if std::mem::replace(&mut self.known().is_tidying, true) {
             return;
         }
         let this = Arc::clone(self);
@@ -270,7 +270,7 @@ impl Inner {
             tokio::time::sleep(TIDY_AFTER).await;
             let untidy = {
                 let mut known = this.known();
-                known.is_tidied = false;
+                known.is_tidying = false;
                 known.together.untidy()
             };
             if let Some(ticket) = untidy
@@ -365,7 +365,7 @@ impl Default for Known {
             secrets: HashMap::new(),
             names: BTreeSet::new(),
             together: Together::found(BTreeMap::new(), fence()),
-            is_tidied: false,
+            is_tidying: false,
         }
     }
 }
