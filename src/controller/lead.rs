@@ -49,6 +49,11 @@ const GATHER: Duration = Duration::from_millis(5);
 /// How long reading what is newly referred to may hold up everything else.
 const READING: Duration = Duration::from_secs(5);
 
+/// How soon it is looked whether that was read, and how much later for each read.
+const LOOK_AT_READS: Duration = Duration::from_millis(20);
+const FOR_EACH_READ: Duration = Duration::from_micros(750);
+const LOOK_AT_READS_AT_LEAST: Duration = Duration::from_millis(250);
+
 /// How long what pods tell is gathered before statuses are made of it.
 const GATHER_OBSERVATIONS: Duration = Duration::from_millis(100);
 
@@ -305,12 +310,14 @@ impl Leader {
         if secrets.is_empty() && config_maps.is_empty() {
             self.reading_since = None;
         } else {
+            let reads = u32::try_from(secrets.len() + config_maps.len()).unwrap_or(u32::MAX);
             self.parts.fetcher.fetch(secrets, config_maps);
             let since = *self.reading_since.get_or_insert(now);
             // In the beginning nothing may count as absent that is not; later what was read before
             // goes on counting.
             if !self.is_started || now < since + READING {
-                self.decide_at = Some(now + READING.min(Duration::from_millis(250)));
+                let wait = LOOK_AT_READS + FOR_EACH_READ.saturating_mul(reads);
+                self.decide_at = Some(now + wait.min(LOOK_AT_READS_AT_LEAST));
                 return Ok(());
             }
         }

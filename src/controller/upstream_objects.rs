@@ -5,13 +5,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use futures_util::future::BoxFuture;
-use kube::api::{Api, DeleteParams, Patch, PatchParams, Preconditions};
-use kube::core::DeserializeGuard;
-use kube::{Client, ResourceExt};
+use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams, Preconditions};
+use kube::core::{DeserializeGuard, Request};
+use kube::{Client, Resource, ResourceExt};
 use serde_json::{Value, json};
 use tokio::sync::{Semaphore, mpsc};
 
-use super::merge_patch::merge_patch;
 use super::records::BeforeRemoval;
 use super::upstream_subscription::{FINALIZER, Step, news};
 use super::world::{Change, WrittenObject};
@@ -228,27 +227,46 @@ impl Inner {
                 Ok(Some(applied))
             }
             Step::Status(status) => {
-                let from = serde_json::to_value(&present.status);
-                let to = serde_json::to_value(&status);
-                let (Ok(from), Ok(to)) = (from, to) else {
-                    return Ok(None);
-                };
                 let news = news(&present.status.conditions, &status.conditions);
-                let status = merge_patch(&from, &to).unwrap_or_else(|| json!({}));
-                let patch = json!({"metadata": {"uid": present.uid}, "status": status});
-                let patched = self
-                    .api(name)
-                    .patch_status(&name.name, &parameters(), &Patch::Merge(patch))
-                    .await?;
-                if let (Ok(object), Some(news)) = (&patched.0, news) {
+                // All of a status of these is ours. The API server replaces one at two thirds of the cost
+                // of a patch; with another version of the object it refuses, and the step is decided anew.
+                let object = json!({
+                    "apiVersion": UpstreamSubscription::api_version(&()),
+                    "kind": UpstreamSubscription::kind(&()),
+                    "metadata": {
+                        "namespace": name.namespace, "name": name.name,
+                        "uid": present.uid, "resourceVersion": present.version,
+                    },
+                    "status": status,
+                });
+                let replaced = self.replace_status(name, &object).await?;
+                if let (Ok(object), Some(news)) = (&replaced.0, news) {
                     self.writer.tell(object, &news);
                 }
-                Ok(Some(patched))
+                Ok(Some(replaced))
             }
             // What comes of it, the watch tells.
             Step::Release => self.release(name, present).await.map(|_| None),
             Step::Delete => self.delete(name, present).await.map(|()| None),
         }
+    }
+
+    /// Of an object that need not be complete: the API server looks at nothing but the status and the version.
+    async fn replace_status(
+        &self,
+        name: &ObjectName,
+        object: &Value,
+    ) -> Result<Guarded, kube::Error> {
+        let parameters = PostParams {
+            field_manager: Some(FIELD_MANAGER.to_owned()),
+            ..PostParams::default()
+        };
+        let body = serde_json::to_vec(object).map_err(kube::Error::SerdeError)?;
+        let path = UpstreamSubscription::url_path(&(), Some(&name.namespace));
+        let request =
+            Request::new(path).replace_subresource("status", &name.name, &parameters, body);
+        let request = request.map_err(kube::Error::BuildRequest)?;
+        self.client.request(request).await
     }
 
     async fn release(&self, name: &ObjectName, present: &Present) -> Result<Guarded, kube::Error> {

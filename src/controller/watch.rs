@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Secret};
-use kube::api::{Api, ObjectMeta};
+use kube::api::{Api, GetParams, ObjectMeta};
 use kube::core::{DeserializeGuard, NamespaceResourceScope, PartialObjectMeta};
 use kube::runtime::WatchStreamExt;
 use kube::runtime::watcher::{self, Config, Event, watcher};
@@ -19,7 +19,7 @@ use kube::{Client, Resource};
 use serde::de::DeserializeOwned;
 use tokio::sync::{Semaphore, mpsc};
 
-use super::world::{Change, Fetched, Scope};
+use super::world::{Change, Fetched, Scope, Unread};
 use crate::api::{AppEventType, Customer, EventGateway, EventSubscription, UpstreamSubscription};
 use crate::configuration::Sensitive;
 use crate::event::ObjectName;
@@ -226,13 +226,14 @@ impl Fetcher {
     }
 
     /// Reads these soon, each once at a time.
-    pub fn fetch(&self, secrets: Vec<ObjectName>, config_maps: Vec<ObjectName>) {
-        let secrets = secrets.into_iter().map(|name| (true, name));
-        let config_maps = config_maps.into_iter().map(|name| (false, name));
-        for key in secrets.chain(config_maps) {
+    pub fn fetch(&self, secrets: Unread, config_maps: Unread) {
+        let secrets = secrets.into_iter().map(|it| (true, it));
+        let config_maps = config_maps.into_iter().map(|it| (false, it));
+        for (is_secret, (name, version)) in secrets.chain(config_maps) {
+            let key = (is_secret, name);
             if self.under_way().insert(key.clone()) {
                 let this = self.clone();
-                tokio::spawn(async move { this.fetch_one(key).await });
+                tokio::spawn(async move { this.fetch_one(key, version).await });
             }
         }
     }
@@ -243,13 +244,15 @@ impl Fetcher {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn fetch_one(&self, key: (bool, ObjectName)) {
+    async fn fetch_one(&self, key: (bool, ObjectName), version: String) {
+        // The API server answers from its memory what need not be the latest, which takes half as long.
+        let mut parameters = GetParams::at(&version);
         let change = loop {
             // The semaphore is never closed.
             let Ok(place) = self.places.acquire().await else {
                 return;
             };
-            let read = tokio::time::timeout(PATIENCE, self.read(&key)).await;
+            let read = tokio::time::timeout(PATIENCE, self.read(&key, &parameters)).await;
             drop(place);
             match read {
                 Ok(Ok(change)) => break change,
@@ -260,6 +263,8 @@ impl Fetcher {
                     tracing::warn!(object = %key.1, "reading a Secret or ConfigMap took too long; it is tried again");
                 }
             }
+            // Its memory may never have that version, after a restore of its store for one.
+            parameters = GetParams::default();
             tokio::select! {
                 () = tokio::time::sleep(PAUSE) => {}
                 () = self.changes.closed() => return,
@@ -270,10 +275,13 @@ impl Fetcher {
         let _ = self.changes.send(change).await;
     }
 
-    async fn read(&self, (is_secret, name): &(bool, ObjectName)) -> Result<Change, kube::Error> {
+    async fn read(
+        &self,
+        (is_secret, name): &(bool, ObjectName),
+        parameters: &GetParams,
+    ) -> Result<Change, kube::Error> {
         if *is_secret {
-            let api: Api<Secret> = Api::namespaced(self.client.clone(), &name.namespace);
-            let secret = api.get_opt(&name.name).await?;
+            let secret = self.get::<Secret>(name, parameters).await?;
             let read = secret.map(|secret| Fetched {
                 version: secret.metadata.resource_version.unwrap_or_default(),
                 data: secret
@@ -285,12 +293,31 @@ impl Fetcher {
             });
             return Ok(Change::SecretRead(name.clone(), read));
         }
-        let api: Api<ConfigMap> = Api::namespaced(self.client.clone(), &name.namespace);
-        let config_map = api.get_opt(&name.name).await?;
+        let config_map = self.get::<ConfigMap>(name, parameters).await?;
         let read = config_map.map(|config_map| Fetched {
             version: config_map.metadata.resource_version.unwrap_or_default(),
             data: config_map.data.unwrap_or_default(),
         });
         Ok(Change::ConfigMapRead(name.clone(), read))
+    }
+
+    /// `None`: it is not there.
+    async fn get<K>(
+        &self,
+        name: &ObjectName,
+        parameters: &GetParams,
+    ) -> Result<Option<K>, kube::Error>
+    where
+        K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+            + Clone
+            + Debug
+            + DeserializeOwned,
+    {
+        let api: Api<K> = Api::namespaced(self.client.clone(), &name.namespace);
+        match api.get_with(&name.name, parameters).await {
+            Ok(object) => Ok(Some(object)),
+            Err(kube::Error::Api(status)) if status.is_not_found() => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 }

@@ -18,7 +18,7 @@ use kube::runtime::watcher::Event;
 
 pub use objects::{Declares, Effect, Known, Objects, Scope};
 pub use references::References;
-pub use values::{Fetched, Values};
+pub use values::{Fetched, Unread, Values};
 
 use crate::api::{
     AppEventType, ConfigMap, Customer, EventGateway, EventSubscription, Namespace, ObjectReference,
@@ -237,7 +237,7 @@ impl World {
     }
 
     /// Finds out anew what is referred to, and says what of it is to be read: Secrets, ConfigMaps.
-    pub fn find_unread(&mut self) -> (Vec<ObjectName>, Vec<ObjectName>) {
+    pub fn find_unread(&mut self) -> (Unread, Unread) {
         let References {
             secrets,
             config_maps,

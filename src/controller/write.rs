@@ -1,7 +1,8 @@
 //! Writes statuses and Kubernetes Events: several at a time, the latest for each object only, and
 //! again after a while where the API server could not.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod queue;
+
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -12,18 +13,15 @@ use kube::runtime::events::{Event, EventType, Recorder, Reporter};
 use kube::{Client, Resource};
 use serde::de::DeserializeOwned;
 use serde_json::json;
-use tokio::sync::{Notify, Semaphore, mpsc};
+use tokio::sync::{Notify, mpsc};
 
+use self::queue::Queue;
 use super::metrics::{Metrics, Written};
 use super::status::News;
 use super::statuses::StatusWrite;
 use super::world::{Change, WrittenObject};
 use crate::api::{AppEventType, Customer, EventGateway, EventSubscription};
 use crate::compile::Kind;
-use crate::event::ObjectName;
-
-/// Writes at the same time: enough for hundreds a second, and few enough for any API server.
-const AT_A_TIME: usize = 8;
 
 /// The pause after a failed write.
 const PAUSE: Duration = Duration::from_secs(2);
@@ -43,14 +41,8 @@ struct Inner {
     recorder: Recorder,
     changes: mpsc::Sender<Change>,
     metrics: Metrics,
-    pending: Mutex<Pending>,
+    queue: Mutex<Queue>,
     woken: Notify,
-}
-
-#[derive(Default)]
-struct Pending {
-    writes: BTreeMap<(Kind, ObjectName), StatusWrite>,
-    under_way: BTreeSet<(Kind, ObjectName)>,
 }
 
 impl Writer {
@@ -73,7 +65,7 @@ impl Writer {
             recorder,
             changes,
             metrics,
-            pending: Mutex::default(),
+            queue: Mutex::default(),
             woken: Notify::new(),
         }));
         tokio::spawn(Arc::clone(&writer.0).run());
@@ -82,10 +74,7 @@ impl Writer {
 
     /// Writes a status soon, instead of one of the same object that was not written yet.
     pub fn write(&self, write: StatusWrite) {
-        let mut pending = self.0.pending();
-        pending
-            .writes
-            .insert((write.kind, write.name.clone()), write);
+        self.0.queue().put(write);
         self.0.woken.notify_one();
     }
 
@@ -104,44 +93,23 @@ impl Writer {
 }
 
 impl Inner {
-    fn pending(&self) -> std::sync::MutexGuard<'_, Pending> {
-        self.pending.lock().unwrap_or_else(PoisonError::into_inner)
+    fn queue(&self) -> std::sync::MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn run(self: Arc<Self>) {
-        let places = Arc::new(Semaphore::new(AT_A_TIME));
         loop {
-            let next = {
-                let mut pending = self.pending();
-                let free = pending
-                    .writes
-                    .keys()
-                    .find(|key| !pending.under_way.contains(*key))
-                    .cloned();
-                free.and_then(|key| {
-                    let write = pending.writes.remove(&key)?;
-                    pending.under_way.insert(key);
-                    Some(write)
-                })
-            };
-            let Some(write) = next else {
-                self.woken.notified().await;
-                continue;
-            };
-            // The semaphore is never closed.
-            let Ok(place) = Arc::clone(&places).acquire_owned().await else {
-                return;
-            };
-            let this = Arc::clone(&self);
-            tokio::spawn(async move {
-                this.carry_out(write).await;
-                drop(place);
-            });
+            let next = self.queue().take();
+            match next {
+                Some(write) => {
+                    tokio::spawn(Arc::clone(&self).carry_out(write));
+                }
+                None => self.woken.notified().await,
+            }
         }
     }
 
     async fn carry_out(self: Arc<Self>, write: StatusWrite) {
-        let key = (write.kind, write.name.clone());
         let written = tokio::time::timeout(PATIENCE, self.patch(&write)).await;
         let failure = match written {
             Ok(Ok(written)) => {
@@ -164,11 +132,9 @@ impl Inner {
             self.metrics.wrote(write.kind, Written::Failed);
             tracing::warn!(kind = write.kind.as_str(), object = %write.name, error, "failed to write a status; it is tried again");
             tokio::time::sleep(PAUSE).await;
-            let mut pending = self.pending();
-            pending.under_way.remove(&key);
-            pending.writes.entry(key).or_insert(write);
+            self.queue().failed(write);
         } else {
-            self.pending().under_way.remove(&key);
+            self.queue().finished(&write);
         }
         self.woken.notify_one();
     }

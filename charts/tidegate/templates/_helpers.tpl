@@ -55,12 +55,15 @@ capabilities: {drop: [ALL]}
   resources: [appeventtypes, customers, eventsubscriptions, eventgateways]
   verbs: [list, watch]
 - apiGroups: [tidegate.dev]
-  resources: [appeventtypes/status, customers/status, eventsubscriptions/status, eventgateways/status, upstreamsubscriptions/status]
+  resources: [appeventtypes/status, customers/status, eventsubscriptions/status, eventgateways/status]
   verbs: [patch]
 # What the controller itself makes of it.
 - apiGroups: [tidegate.dev]
   resources: [upstreamsubscriptions]
   verbs: [get, list, watch, create, patch, delete]
+- apiGroups: [tidegate.dev]
+  resources: [upstreamsubscriptions/status]
+  verbs: [update]
 # Clusters that guard ownerReferences want this of whoever sets them.
 - apiGroups: [tidegate.dev]
   resources: [appeventtypes/finalizers, customers/finalizers, eventgateways/finalizers]

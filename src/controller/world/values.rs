@@ -11,6 +11,9 @@ use kube::runtime::watcher::Event;
 use super::objects::Scope;
 use crate::event::ObjectName;
 
+/// What is to be read: names, each with the version that there is at the least.
+pub type Unread = Vec<(ObjectName, String)>;
+
 /// What is known of all Secrets, or of all ConfigMaps.
 #[derive(Debug)]
 pub struct Values<V> {
@@ -110,14 +113,14 @@ impl<V> Values<V> {
     }
 
     /// What is to be read, because something refers to it and its present version is not known.
-    pub fn to_fetch(&self) -> Vec<ObjectName> {
-        let is_due = |name: &&ObjectName| match (self.versions.get(*name), self.fetched.get(*name))
-        {
-            (Some(version), Some(fetched)) => *version != fetched.version,
-            (Some(_), None) => true,
-            (None, _) => false,
-        };
-        self.wanted.iter().filter(is_due).cloned().collect()
+    pub fn to_fetch(&self) -> Unread {
+        let due = self.wanted.iter().filter_map(|name| {
+            let version = self.versions.get(name)?;
+            let fetched = self.fetched.get(name);
+            let is_read = fetched.is_some_and(|it| it.version == *version);
+            (!is_read).then(|| (name.clone(), version.clone()))
+        });
+        due.collect()
     }
 
     /// Takes in what was read; `None`: it is not there any more. Whether that is another than
@@ -194,12 +197,12 @@ mod tests {
         assert!(values.is_listed(&[None]));
         assert!(values.to_fetch().is_empty());
         values.want([name.clone(), ObjectName::new("shop", "absent")].into());
-        assert_eq!(values.to_fetch(), std::slice::from_ref(&name));
+        assert_eq!(values.to_fetch(), [(name.clone(), "5".to_owned())]);
         assert!(values.fetched(name.clone(), read("5", "a")));
         assert!(values.to_fetch().is_empty());
         assert!(!values.apply(&scope, Event::Apply(meta("other", "7"))));
         assert!(values.apply(&scope, Event::Apply(meta("token", "8"))));
-        assert_eq!(values.to_fetch(), std::slice::from_ref(&name));
+        assert_eq!(values.to_fetch(), [(name.clone(), "8".to_owned())]);
         // The same values in another version are nothing new.
         assert!(!values.fetched(name.clone(), read("8", "a")));
         assert!(values.to_fetch().is_empty());
