@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
 
 use base64::Engine as _;
-use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE_NO_PAD};
+use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
 use regex::Regex;
 use serde_json::Value;
@@ -36,12 +36,13 @@ pub struct Masker {
 impl Masker {
     /// Looks for these secrets.
     pub fn new<'a>(secrets: impl IntoIterator<Item = &'a [u8]>) -> Self {
-        let mut needles = BTreeSet::new();
+        let mut needles = Vec::new();
         let mut short = BTreeSet::new();
         for secret in secrets {
             let trimmed = secret.trim_ascii();
-            for form in [secret, trimmed] {
-                add_encodings(form, &mut needles, &mut short);
+            add_encodings(secret, &mut needles, &mut short);
+            if trimmed != secret {
+                add_encodings(trimmed, &mut needles, &mut short);
             }
             // Keys of Standard Webhooks are used, and perhaps repeated, without their dress.
             if let Some(encoded) = trimmed.strip_prefix(b"whsec_") {
@@ -51,8 +52,8 @@ impl Masker {
                 }
             }
         }
-        let mut needles: Vec<String> = needles.into_iter().collect();
-        needles.sort_by_key(|needle| std::cmp::Reverse(needle.len()));
+        needles.sort_unstable_by(|a: &String, b| b.len().cmp(&a.len()).then_with(|| a.cmp(b)));
+        needles.dedup();
         Self { needles, short }
     }
 
@@ -278,54 +279,68 @@ const STRICT: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'.')
     .remove(b'~');
 
-/// How a value may look: as it is, and in the encodings that apps use.
-fn add_encodings(value: &[u8], needles: &mut BTreeSet<String>, short: &mut BTreeSet<String>) {
+/// How a value may look: as it is, and in the encodings that apps use. Maskers are made all the time, and most
+/// encodings leave most secrets as they are: those are not made.
+fn add_encodings(value: &[u8], needles: &mut Vec<String>, short: &mut BTreeSet<String>) {
     let text = std::str::from_utf8(value).ok();
     if value.len() < SHORTEST_NEEDLE {
         short.extend(text.filter(|text| !text.is_empty()).map(str::to_owned));
         return;
     }
-    let mut add = |needle: &str| {
+    let mut add = |needle: String| {
         if needle.len() >= SHORTEST_NEEDLE {
-            needles.insert(needle.to_owned());
+            needles.push(needle);
         }
+    };
+    let mut add_base64 = |encoded: &str| {
+        if encoded.contains(['+', '/']) {
+            add(encoded.replace('+', "-").replace('/', "_"));
+        }
+        add(encoded.to_owned());
     };
     // In the middle of something longer, base64 has one of three alignments; what neighbours
     // change is left out.
     for offset in 0..3 {
         let shifted = [&b"xx"[..offset], value].concat();
         let whole = shifted.len() / 3 * 4;
-        for engine in [&STANDARD_NO_PAD, &URL_SAFE_NO_PAD] {
-            let encoded = engine.encode(&shifted);
-            add(&encoded[[0, 2, 3][offset]..whole]);
-        }
+        add_base64(&STANDARD_NO_PAD.encode(&shifted)[[0, 2, 3][offset]..whole]);
     }
     // The same at the end of a text, where the last characters are known, too.
-    add(&STANDARD_NO_PAD.encode(value));
-    add(&URL_SAFE_NO_PAD.encode(value));
-    for set in [NON_ALPHANUMERIC, STRICT, COMPONENT] {
-        let percent = percent_encode(value, set).to_string();
-        add(&lower_percent(&percent));
-        // Some lower the case of whole URLs.
-        add(&percent.to_lowercase());
-        add(&percent);
+    add_base64(&STANDARD_NO_PAD.encode(value));
+    add(hex::encode(value));
+    add(hex::encode_upper(value));
+    if !value.iter().all(u8::is_ascii_alphanumeric) {
+        for set in [NON_ALPHANUMERIC, STRICT, COMPONENT] {
+            let percent = percent_encode(value, set).to_string();
+            add(lower_percent(&percent));
+            // Some lower the case of whole URLs.
+            add(percent.to_lowercase());
+            add(percent);
+        }
+        let form: String = form_urlencoded::byte_serialize(value).collect();
+        add(lower_percent(&form));
+        add(form);
     }
-    let form: String = form_urlencoded::byte_serialize(value).collect();
-    add(&lower_percent(&form));
-    add(&form);
-    add(&hex::encode(value));
-    add(&hex::encode_upper(value));
     let Some(text) = text else { return };
-    add(text);
+    add(text.to_lowercase());
+    add(text.to_owned());
     let json = Value::from(text).to_string();
     let json = &json[1..json.len() - 1];
-    add(json);
-    for slashes in [false, true] {
-        for markup in [false, true] {
-            add(&escaped(json, slashes, markup, false));
-            add(&escaped(json, slashes, markup, true));
+    let is_plain = |c: char| c.is_ascii() && !is_markup(c) && c != '/';
+    if !json.chars().all(is_plain) {
+        for slashes in [false, true] {
+            for markup in [false, true] {
+                add(escaped(json, slashes, markup, false));
+                add(escaped(json, slashes, markup, true));
+            }
         }
     }
+    add(json.to_owned());
+}
+
+/// What some encoders of JSON escape because it has a meaning in HTML.
+fn is_markup(c: char) -> bool {
+    matches!(c, '<' | '>' | '&' | '\'' | '+')
 }
 
 /// JSON text as encoders write it that also escape slashes, or what has a meaning in HTML.
@@ -334,7 +349,7 @@ fn escaped(json: &str, slashes: bool, markup: bool, upper: bool) -> String {
     for c in json.chars() {
         match c {
             '/' if slashes => text.push_str("\\/"),
-            '<' | '>' | '&' | '\'' | '+' if markup => push_unit(c as u16, upper, &mut text),
+            c if markup && is_markup(c) => push_unit(c as u16, upper, &mut text),
             c if c.is_ascii() => text.push(c),
             c => {
                 for unit in c.encode_utf16(&mut [0; 2]) {

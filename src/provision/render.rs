@@ -81,25 +81,44 @@ impl Program {
         access_token: Option<&Sensitive>,
         now: Timestamp,
     ) -> Result<Outgoing, RenderError> {
-        let values = Values {
-            inputs,
-            known: Some(known),
-            access_token,
-            now,
-            answer: None,
-            purpose: Purpose::Sent,
-        };
+        let values = sent_values(inputs, known, access_token, now);
+        let (request, place, page) = self.request(kind)?;
+        self.outgoing(request, &place, &values, page)
+    }
+
+    /// Where a request about a registration goes: nowhere, unless it can be made.
+    ///
+    /// # Errors
+    /// As [`Self::render`], which costs several times as much.
+    pub fn url(
+        &self,
+        kind: &RequestKind,
+        inputs: &Inputs,
+        known: &Known<'_>,
+        access_token: Option<&Sensitive>,
+        now: Timestamp,
+    ) -> Result<Url, RenderError> {
+        let values = sent_values(inputs, known, access_token, now);
+        let (request, place, page) = self.request(kind)?;
+        Ok(self.sent(request, &place, &values, page)?.url)
+    }
+
+    /// A request as it is declared, where that is, and the page that a lookup goes on with.
+    fn request<'a>(
+        &'a self,
+        kind: &'a RequestKind,
+    ) -> Result<(&'a Request, String, Option<&'a str>), RenderError> {
         if let RequestKind::Lookup(page) = kind {
             let lookup = self.lookup.as_ref().ok_or(RenderError::NoSuchRequest)?;
-            let page = page.as_deref();
-            return self.outgoing(&lookup.request, "lookup.request", &values, page);
+            let place = "lookup.request".to_owned();
+            return Ok((&lookup.request, place, page.as_deref()));
         }
         let exchange = self.exchange(kind).ok_or(RenderError::NoSuchRequest)?;
         let place = match kind {
             RequestKind::Subscribe => "request".to_owned(),
             _ => format!("{}.request", exchange.place),
         };
-        self.outgoing(&exchange.request, &place, &values, None)
+        Ok((&exchange.request, place, None))
     }
 
     /// Makes the request for an access token; `None` where none is declared.
@@ -190,6 +209,25 @@ impl Program {
         values: &Values<'_>,
         page: Option<&str>,
     ) -> Result<Outgoing, RenderError> {
+        let sent = self.sent(request, place, values, page)?;
+        let paths = self.secret_paths(values.inputs);
+        Ok(Outgoing {
+            shown: shown(request, values, &paths, page, sent.content_type),
+            method: request.method.clone(),
+            url: sent.url,
+            headers: sent.headers,
+            body: sent.body,
+            idempotent: request.idempotent,
+        })
+    }
+
+    fn sent(
+        &self,
+        request: &Request,
+        place: &str,
+        values: &Values<'_>,
+        page: Option<&str>,
+    ) -> Result<Sent, RenderError> {
         let url = match page {
             Some(page) => Url::parse(page).map_err(|_| RenderError::NotAUrl)?,
             None => sent_url(request, place, values)?,
@@ -211,15 +249,37 @@ impl Program {
                 .entry(header::CONTENT_TYPE)
                 .or_insert(HeaderValue::from_static(content_type));
         }
-        let paths = self.secret_paths(values.inputs);
-        Ok(Outgoing {
-            shown: shown(request, values, &paths, page, content_type),
-            method: request.method.clone(),
+        Ok(Sent {
             url,
             headers,
             body,
-            idempotent: request.idempotent,
+            content_type,
         })
+    }
+}
+
+/// What goes over the network.
+struct Sent {
+    url: Url,
+    headers: HeaderMap,
+    body: Bytes,
+    /// What is in the body, where there is one.
+    content_type: Option<&'static str>,
+}
+
+fn sent_values<'a>(
+    inputs: &'a Inputs,
+    known: &'a Known<'a>,
+    access_token: Option<&'a Sensitive>,
+    now: Timestamp,
+) -> Values<'a> {
+    Values {
+        inputs,
+        known: Some(known),
+        access_token,
+        now,
+        answer: None,
+        purpose: Purpose::Sent,
     }
 }
 

@@ -11,7 +11,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
 use super::plan::{Turn, expiring_soon_at, has_expired, is_of, is_readdressed, needs_turn};
 use super::record::{Phase, Record, Registration, Trouble, TroubleKind};
-use super::{Desired, Inputs, Masker, masker, without_token};
+use super::{Desired, Masker, masker, without_token};
 use crate::api::condition::{RECONCILING, STALLED, SUBSCRIBED, reason};
 use crate::api::{
     ReceivedResponse, RegistrationAttempt, RegistrationStatus, SentRequest, SubscriptionState,
@@ -51,19 +51,26 @@ pub fn status(
         now,
     };
     let newest = record.current().or(record.registrations.last());
-    let (request, response) = newest
-        .map(|newest| shown_exchange(&record.inputs, newest))
-        .unwrap_or_default();
+    let mut registrations = Vec::new();
+    let (mut request, mut response) = (None, None);
+    for registration in &record.registrations {
+        let is_newest = newest.is_some_and(|newest| newest.number == registration.number);
+        let is_shown = registration.since.is_some() || registration.id.is_some();
+        if is_newest || is_shown {
+            let masker = masker(&record.inputs, &registration.into(), None);
+            if is_newest {
+                (request, response) = shown_exchange(&masker, registration);
+            }
+            if is_shown {
+                registrations.push(shown(&masker, registration));
+            }
+        }
+    }
     UpstreamSubscriptionStatus {
         observed_generation: None,
         conditions: view.conditions(),
         state: view.state(),
-        registrations: record
-            .registrations
-            .iter()
-            .filter(|it| it.since.is_some() || it.id.is_some())
-            .map(|it| shown(&record.inputs, it))
-            .collect(),
+        registrations,
         webhook_uri: newest
             .and_then(|newest| {
                 newest
@@ -296,14 +303,13 @@ fn orphan(orphan: &super::record::Orphan) -> String {
 /// The last request and the answer to it. They were masked when they were kept, but a secret may
 /// have come to be known since.
 fn shown_exchange(
-    inputs: &Inputs,
+    masker: &Masker,
     registration: &Registration,
 ) -> (Option<SentRequest>, Option<ReceivedResponse>) {
-    let masker = masker(inputs, &registration.into(), None);
     let body = |body: &Option<String>| body.as_deref().map(|body| masker.text(body));
     let request = registration.request.as_ref().map(|request| SentRequest {
         url: masker.text(&request.url),
-        headers: masked(&masker, &request.headers),
+        headers: masked(masker, &request.headers),
         body: body(&request.body),
         ..request.clone()
     });
@@ -311,7 +317,7 @@ fn shown_exchange(
         .response
         .as_ref()
         .map(|response| ReceivedResponse {
-            headers: masked(&masker, &response.headers),
+            headers: masked(masker, &response.headers),
             body: body(&response.body),
             ..response.clone()
         });
@@ -326,8 +332,7 @@ fn masked(masker: &Masker, headers: &BTreeMap<String, String>) -> BTreeMap<Strin
 }
 
 /// What an app calls a registration, and what was kept of its answers, may hold what is sensitive.
-fn shown(inputs: &Inputs, registration: &Registration) -> RegistrationStatus {
-    let masker = masker(inputs, &registration.into(), None);
+fn shown(masker: &Masker, registration: &Registration) -> RegistrationStatus {
     let text = |time: Option<Timestamp>| time.map(|time| time.to_string());
     RegistrationStatus {
         number: registration.number,

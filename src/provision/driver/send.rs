@@ -51,8 +51,11 @@ impl Ahead {
     pub fn host(&self, now: Timestamp) -> Option<HostName> {
         // A host cannot depend on a token.
         let token = crate::configuration::Sensitive::from("-");
-        let outgoing = self.render(Some(&token), now).ok()?;
-        Some(HostName::of(&outgoing.url))
+        let program = self.program.as_ref().ok()?;
+        let registration = self.record.registration(self.number)?;
+        let (inputs, known) = (&self.record.inputs, Known::from(registration));
+        let url = program.url(&self.kind, inputs, &known, Some(&token), now);
+        Some(HostName::of(&url.ok()?))
     }
 
     fn render(
