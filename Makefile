@@ -15,7 +15,7 @@ test: ## All tests.
 .PHONY: lint
 lint: ## Formatting and clippy, as CI runs them.
 	cargo fmt --all -- --check
-	cargo clippy --locked --all-targets -- -D warnings
+	cargo clippy --locked --workspace --all-targets -- -D warnings
 
 # The program that writes the generated files; CI names the one that the tests have built.
 TIDEGATE ?= cargo run --quiet --locked --
@@ -56,8 +56,8 @@ e2e-image: ## What the end-to-end tests put into the cluster (E2E_IMAGE names it
 	mkdir -p $(TARGET_DIR)/image
 	rustc --edition 2024 -O -C target-feature=+crt-static --target $(TARGET) -o $(TARGET_DIR)/image/load tests/e2e/load/main.rs
 	rustc --edition 2024 -O -C target-feature=+crt-static --target $(TARGET) -o $(TARGET_DIR)/image/crm examples/crm/app/main.rs
-	RUSTFLAGS="-C target-feature=+crt-static" cargo build --locked --release --target $(TARGET) --example tls
-	cp $(STATIC)/examples/tls $(TARGET_DIR)/image/tls
+	RUSTFLAGS="-C target-feature=+crt-static" cargo build --locked --release --target $(TARGET) --package tidegate-e2e-tls
+	cp $(STATIC)/tls $(TARGET_DIR)/image/tls
 	strip $(TARGET_DIR)/image/load $(TARGET_DIR)/image/crm $(TARGET_DIR)/image/tls
 	scripts/image.py $(E2E_IMAGE) $(ARCHITECTURE) $(addprefix $(TARGET_DIR)/image/,load crm tls) \
 		>$(TARGET_DIR)/image/tidegate-e2e.tar
