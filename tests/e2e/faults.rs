@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::support::load::Load;
 use super::support::windows::Windows;
-use super::support::{Installation, orders, wait_for};
+use super::support::{Installation, next_image, orders, wait_for};
 
 /// How many requests are sent a second; `E2E_RATE` says another number.
 const RATE: &str = "500";
@@ -78,6 +78,9 @@ fn no_acknowledged_event_is_lost_whatever_is_killed() {
     windows.during("all pods are replaced", || {
         installation.kubectl(&["rollout", "restart", SET]);
         installation.kubectl(&["rollout", "status", SET, "--timeout=180s"]);
+    });
+    windows.during("the release is upgraded", || {
+        installation.upgrade(&next_image())
     });
     windows.during("a pod is added", || scale(&installation, 3));
     windows.during("pods hand over what they have and go", || {

@@ -22,6 +22,20 @@ pub fn image() -> String {
     required("IMAGE")
 }
 
+/// The image under test by another name, which is to Kubernetes another image: `E2E_NEXT_IMAGE`, or what a short name is
+/// short for.
+pub fn next_image() -> String {
+    std::env::var("E2E_NEXT_IMAGE").unwrap_or_else(|_| {
+        let image = image();
+        assert!(
+            !image.contains('/'),
+            "E2E_NEXT_IMAGE is not set: it names the image to upgrade to, which the cluster's nodes have; it may be \
+             {image} by another name"
+        );
+        format!("docker.io/library/{image}")
+    })
+}
+
 /// The image with the app, the load and the sink.
 pub fn tools_image() -> String {
     required("E2E_IMAGE")
@@ -79,6 +93,42 @@ impl Installation {
             &values,
         );
         installation
+    }
+
+    /// Installs the release anew with another image, as an upgrade does. Comes back when controller and gateway run
+    /// nothing else.
+    pub fn upgrade(&self, image: &str) {
+        let (repository, tag) = split_image(image);
+        helm(
+            &[
+                "upgrade",
+                "tidegate",
+                "charts/tidegate",
+                "--namespace",
+                &self.namespace,
+                "--reuse-values",
+                "--set",
+                &format!("image.repository={repository}"),
+                "--set-string",
+                &format!("image.tag={tag}"),
+            ],
+            "",
+        );
+        let (controller, gateway) = (
+            "deployment/tidegate-controller",
+            "statefulset/tidegate-gateway-default",
+        );
+        wait_for("the gateway to be of the other image", || {
+            let set = self.try_get(gateway)?;
+            let found = &set["spec"]["template"]["spec"]["containers"][0]["image"];
+            match found == image {
+                true => Ok(()),
+                false => Err(found.to_string()),
+            }
+        });
+        for what in [controller, gateway] {
+            self.kubectl(&["rollout", "status", what, "--timeout=180s"]);
+        }
     }
 
     /// Waits until controller and gateway take requests.
