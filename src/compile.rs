@@ -27,6 +27,7 @@ use jiff::Timestamp;
 use crate::api::Resources;
 use crate::configuration::Configuration;
 use crate::event::ObjectName;
+use crate::outbound::PrivateAddresses;
 use crate::provision::Desired;
 
 pub use last_good::{Judged, WithLastGood, with_last_good};
@@ -50,9 +51,8 @@ pub struct Environment<'a> {
     pub default_gateway: ObjectName,
     /// What becomes of objects that belong to another gateway.
     pub others: Others,
-    /// Whether every sink may be at a private address, as on a developer's machine; if not, only
-    /// Services may.
-    pub private_sinks: bool,
+    /// At which private addresses sinks may be, beside Services of their own namespace.
+    pub private_addresses: &'a PrivateAddresses,
     /// The paths of types that cannot be used and never could: they answer 503 rather than 404.
     pub unusable_paths: &'a [(ObjectName, String)],
     /// The token of a type's unguessable webhook URI.

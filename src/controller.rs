@@ -54,8 +54,8 @@ use tokio::sync::{Notify, mpsc, watch as channel};
 use crate::configuration::Sensitive;
 use crate::event::ObjectName;
 use crate::gateway::token;
-use crate::outbound::{ClientError, Outbound, ProxySettings};
-use crate::provision::client::{Client as AppClient, PrivateAddresses, PrivateHost};
+use crate::outbound::{ClientError, Outbound, PrivateAddresses, ProxySettings};
+use crate::provision::client::Client as AppClient;
 use crate::provision::driver::{Driver, Parts as DriverParts};
 use crate::provision::plan::Seeds;
 use configuration_server::{ConfigurationServer, ConfigurationServerError};
@@ -92,8 +92,8 @@ pub struct Options {
     pub configuration_listen: SocketAddr,
     /// The address for probes and metrics.
     pub metrics_listen: SocketAddr,
-    /// Private addresses that apps may be called at.
-    pub allowed_hosts: Vec<PrivateHost>,
+    /// At which private addresses apps and sinks may be.
+    pub private_addresses: PrivateAddresses,
     /// The proxy for requests to apps.
     pub proxy: Option<ProxySettings>,
     /// Certificates that apps may be of, beside the public roots, as PEM.
@@ -262,6 +262,7 @@ pub async fn run(options: Options) -> Result<(), ControllerError> {
     let mut leader = Leader::new(Parts {
         settings: Settings {
             default_gateway: options.default_gateway.clone(),
+            private_addresses: options.private_addresses.clone(),
             token_key,
         },
         scopes,
@@ -332,7 +333,7 @@ fn driver(
     if let Some(pem) = &options.more_roots {
         outbound = outbound.with_more_roots(pem);
     }
-    let private = PrivateAddresses::Of(options.allowed_hosts.clone());
+    let private = options.private_addresses.clone();
     let key = Arc::clone(key);
     let parts = DriverParts {
         store: records.clone(),

@@ -93,7 +93,8 @@ pub struct Engine {
 
 impl Storage {
     /// Opens what is on disk. Blocking, so it needs a runtime of several threads. Until the first
-    /// [`Engine::apply`], `gateway` says how much history is kept; `None`: as nobody says.
+    /// [`Engine::apply`], `gateway` says how much history is kept; `None`: as nobody says. Sinks are called through
+    /// `to_sinks`.
     ///
     /// # Errors
     /// When something cannot be opened. Damage is no error: it is logged and left behind.
@@ -101,14 +102,16 @@ impl Storage {
         folders: &Folders,
         capacity: u64,
         gateway: Option<&GatewayEntry>,
+        to_sinks: Outbound,
     ) -> Result<Self, EngineError> {
-        tokio::task::block_in_place(|| Self::open_now(folders, capacity, gateway))
+        tokio::task::block_in_place(|| Self::open_now(folders, capacity, gateway, to_sinks))
     }
 
     fn open_now(
         folders: &Folders,
         capacity: u64,
         gateway: Option<&GatewayEntry>,
+        to_sinks: Outbound,
     ) -> Result<Self, EngineError> {
         let capacity = capacity.max(LEAST_CAPACITY);
         let storage = FileStorage::new(folders.log.clone());
@@ -124,7 +127,7 @@ impl Storage {
             tracing::error!(%damage, "a part of the dead letters cannot be read any more");
         }
         let mut registry = Registry::with_prefix("tidegate");
-        let sinks = HttpSinks::new(Outbound::new(None));
+        let sinks = HttpSinks::new(to_sinks);
         let (clock, random) = delivery::Parts::system();
         let parts = delivery::Parts {
             log: log.clone(),

@@ -11,6 +11,7 @@
 
 mod address;
 mod failure;
+mod private;
 mod proxy;
 mod resolver;
 mod retry_after;
@@ -18,6 +19,7 @@ mod tls;
 
 pub use address::{AddressPolicy, AddressRefused, judge};
 pub use failure::{Unanswered, UnansweredKind};
+pub use private::{PrivateAddresses, PrivateHost};
 pub use proxy::{ProxyError, ProxySettings};
 pub use resolver::{Lookup, ResolveError};
 pub use retry_after::retry_after;

@@ -37,6 +37,7 @@ use crate::durable::{self, FileError};
 use crate::engine::{Addresses, DEFAULT_CAPACITY, EngineError, Folders, LEAST_CAPACITY, Storage};
 use crate::event::ObjectName;
 use crate::gateway::Leaving;
+use crate::outbound::{Outbound, ProxySettings};
 use following::{Follower, State};
 use hand_over::{HandOver, Receiver};
 use metrics::Metrics;
@@ -64,6 +65,8 @@ pub struct Options {
     pub pod: String,
     /// Bytes that the log may take; `None`: as the EventGateway said last.
     pub log_capacity: Option<u64>,
+    /// The proxy to sinks that are not in the cluster.
+    pub proxy: Option<ProxySettings>,
 }
 
 /// Why a pod cannot start.
@@ -131,6 +134,7 @@ impl Pod {
             gateway,
             pod,
             log_capacity,
+            proxy,
         } = options;
         if let Some(capacity) = log_capacity
             && capacity < LEAST_CAPACITY
@@ -169,6 +173,7 @@ impl Pod {
             &folders,
             capacity.unwrap_or(DEFAULT_CAPACITY),
             configured.as_ref().map(|it| &it.gateway),
+            Outbound::new(proxy),
         )?;
         let metrics = Metrics::register(&mut storage.registry);
         if let Some(revision) = held.revision() {

@@ -189,7 +189,7 @@ fn configuration(sink: &CountingSink, suspend: bool) -> Configuration {
             filter: None,
             sink: Sink {
                 uri: format!("http://{}/", sink.address),
-                in_cluster: true,
+                may_be_private: true,
                 format: Format::Binary,
                 headers: Vec::new(),
                 signing: None,

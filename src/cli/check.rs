@@ -10,6 +10,7 @@ use tidegate::api::{ObjectReference, Resources, Severity};
 use tidegate::compile::{Compiled, Environment, Identity, Others, compile, in_cluster_url};
 use tidegate::event::ObjectName;
 use tidegate::manifest::{self, Manifests, PlacedProblem, Source};
+use tidegate::outbound::PrivateAddresses;
 
 use super::Failure;
 use super::output::print;
@@ -119,7 +120,7 @@ pub(super) fn compile_offline(resources: &Resources) -> Compiled {
             gateway: default_gateway.clone(),
             default_gateway,
             others: Others::Told,
-            private_sinks: false,
+            private_addresses: &PrivateAddresses::NONE,
             unusable_paths: &[],
             webhook_token: &|name| format!("token-of-{}-{}", name.namespace, name.name),
             service_url: &in_cluster_url,

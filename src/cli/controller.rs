@@ -1,5 +1,6 @@
 //! `tidegate controller`: the role that watches the cluster, serves gateways and asks apps.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -7,8 +8,7 @@ use std::process::ExitCode;
 use serde::Deserialize;
 use tidegate::controller::{self, GatewayImage, Options};
 use tidegate::event::ObjectName;
-use tidegate::outbound::ProxySettings;
-use tidegate::provision::client::PrivateHost;
+use tidegate::outbound::{PrivateAddresses, PrivateHost, ProxySettings};
 use tidegate::telemetry::settings;
 
 use super::Failure;
@@ -19,9 +19,10 @@ use super::serving::serve;
 ///
 /// Several may run; one leads, by a Lease, and the others stand by. The chart starts it; outside of
 /// a cluster it finds the API server by KUBECONFIG. Requests to apps honour HTTPS_PROXY and
-/// NO_PROXY.
+/// NO_PROXY. The pods of gateways get these, too, and RUST_LOG, TIDEGATE_LOG_FORMAT and what OTEL_…
+/// says about traces.
 ///
-/// Example: tidegate controller --namespace tidegate --default-gateway tidegate/default
+/// Example: tidegate controller --namespace tidegate --image registry.example.com/tidegate:0.1.0
 #[derive(clap::Args)]
 pub struct Arguments {
     /// The controller's own namespace: it keeps records and keys there.
@@ -88,7 +89,7 @@ pub struct Arguments {
     #[arg(long, env = "TIDEGATE_IDENTITY", value_name = "NAME")]
     identity: Option<String>,
     /// How logs are written.
-    #[arg(long, env = "TIDEGATE_LOG_FORMAT", value_enum, default_value = "json")]
+    #[arg(long, env = logging::FORMAT, value_enum, default_value = "json")]
     log_format: LogFormat,
 }
 
@@ -111,10 +112,11 @@ pub fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
         log_format,
     } = arguments;
     logging::start(log_format);
-    let proxy = ProxySettings::from_variables(|name| std::env::var(name).ok())
+    let variable = |name: &str| std::env::var(name).ok();
+    let proxy = ProxySettings::from_variables(variable)
         .map_err(|error| Failure::Usage(format!("failed to read HTTPS_PROXY: {error}")))?;
     let options = Options {
-        pod_environment: settings::handed_on(|name| std::env::var(name).ok()),
+        pod_environment: handed_on(variable),
         webhook_configuration,
         default_gateway: default_gateway.unwrap_or_else(|| ObjectName::new(&namespace, "default")),
         image: GatewayImage {
@@ -134,10 +136,10 @@ pub fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
             .filter(|it| !it.is_empty())
             .collect(),
         metrics_listen,
-        allowed_hosts: allow_list
-            .map(|path| allowed_hosts(&path))
-            .transpose()?
-            .unwrap_or_default(),
+        private_addresses: match allow_list {
+            Some(path) => PrivateAddresses::Of(allowed_hosts(&path)?),
+            None => PrivateAddresses::NONE,
+        },
         proxy,
         more_roots: ca_bundle.map(|path| read(&path)).transpose()?,
         identity: unique(identity),
@@ -148,6 +150,16 @@ pub fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
         more_roots.as_deref(),
         controller::run(options),
     )
+}
+
+/// What gateways' pods get of the controller's environment: what is about traces, logs, and the proxy to sinks.
+fn handed_on(variable: impl Fn(&str) -> Option<String>) -> BTreeMap<String, String> {
+    let of_logs = [logging::LEVELS, logging::FORMAT];
+    let others = of_logs.into_iter().chain(ProxySettings::VARIABLES);
+    let others = others.filter_map(|name| Some((name.to_owned(), variable(name)?)));
+    let mut all = settings::handed_on(&variable);
+    all.extend(others);
+    all
 }
 
 fn read(path: &Path) -> Result<String, Failure> {

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use tidegate::event::ObjectName;
+use tidegate::outbound::ProxySettings;
 use tidegate::pod::{self, Endpoint, Options};
 use url::Url;
 
@@ -93,7 +94,7 @@ pub struct Arguments {
     #[arg(long, env = "TIDEGATE_LOG_CAPACITY", value_name = "BYTES")]
     log_capacity: Option<u64>,
     /// How logs are written.
-    #[arg(long, env = "TIDEGATE_LOG_FORMAT", value_enum, default_value = "json")]
+    #[arg(long, env = logging::FORMAT, value_enum, default_value = "json")]
     log_format: LogFormat,
 }
 
@@ -114,6 +115,8 @@ pub fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
         log_format,
     } = arguments;
     logging::start(log_format);
+    let proxy = ProxySettings::from_variables(|name| std::env::var(name).ok())
+        .map_err(|error| Failure::Usage(format!("failed to read HTTPS_PROXY: {error}")))?;
     let options = Options {
         endpoint: Endpoint {
             url: configuration_url,
@@ -128,6 +131,7 @@ pub fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
         gateway,
         pod,
         log_capacity,
+        proxy,
     };
     serve("tidegate-gateway", None, pod::run(options))
 }

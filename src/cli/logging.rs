@@ -4,6 +4,12 @@ use std::io::IsTerminal as _;
 
 use tracing_subscriber::EnvFilter;
 
+/// The variable that says what is logged.
+pub const LEVELS: &str = EnvFilter::DEFAULT_ENV;
+
+/// The variable that says how logs are written, where a command's argument does not.
+pub const FORMAT: &str = "TIDEGATE_LOG_FORMAT";
+
 /// How logs are written.
 #[derive(Clone, Copy, clap::ValueEnum)]
 pub enum LogFormat {

@@ -14,6 +14,7 @@ use tidegate::compile::{Detail, Environment, Identity, Kind, Others, compile, na
 use tidegate::configuration::EventTypeEntry;
 use tidegate::event::ObjectName;
 use tidegate::manifest::{self, Manifests, Source};
+use tidegate::outbound::PrivateAddresses;
 use tidegate::webhook::{Request, Signing, sign};
 use url::Url;
 
@@ -127,7 +128,7 @@ fn find(
             gateway: default_gateway.clone(),
             default_gateway,
             others: Others::Told,
-            private_sinks: true,
+            private_addresses: &PrivateAddresses::All,
             unusable_paths: &[],
             // The token is secret to the gateway; its owner gives the whole URI.
             webhook_token: &|name| name.to_string(),

@@ -13,12 +13,15 @@ use super::{
 use crate::api::{EventGateway, ObjectReference, Resources};
 use crate::configuration::Configuration;
 use crate::event::ObjectName;
+use crate::outbound::PrivateAddresses;
 use crate::provision::Desired;
 
 /// What is the same for all gateways. See [`Environment`].
 pub struct Installation<'a> {
     /// Used by types without a `gatewayRef`.
     pub default_gateway: ObjectName,
+    /// [`Environment::private_addresses`].
+    pub private_addresses: &'a PrivateAddresses,
     /// [`Environment::unusable_paths`].
     pub unusable_paths: &'a [(ObjectName, String)],
     /// [`Environment::webhook_token`].
@@ -81,7 +84,7 @@ pub fn compile_all(resources: &Resources, installation: &Installation<'_>) -> Of
             others: Others::LeftOut {
                 speaks_of_homeless: position == 0,
             },
-            private_sinks: false,
+            private_addresses: installation.private_addresses,
             unusable_paths: installation.unusable_paths,
             webhook_token: installation.webhook_token,
             service_url: installation.service_url,

@@ -17,6 +17,7 @@ use crate::configuration::{
 use crate::delivery::sink::{headers, signing};
 use crate::event::{CustomerKey, ObjectName};
 use crate::expression::{Expression, Scope};
+use crate::outbound::AddressPolicy;
 
 pub(super) fn compile(
     lookup: &Lookup<'_>,
@@ -415,10 +416,14 @@ impl Draft<'_> {
             api::SinkFormat::Structured => Format::Structured,
             api::SinkFormat::Raw => Format::Raw,
         };
-        let in_cluster = service || self.lookup.environment.private_sinks;
+        let allowed = self.lookup.environment.private_addresses;
+        let is_allowed = |url: &url::Url| {
+            allowed.policy(url, &self.name.namespace) == AddressPolicy::AllowPrivate
+        };
+        let may_be_private = service || url::Url::parse(&uri).is_ok_and(|url| is_allowed(&url));
         Some(Sink {
             uri,
-            in_cluster,
+            may_be_private,
             format,
             headers,
             signing,

@@ -58,9 +58,10 @@ impl Customers {
 pub struct Sink {
     /// An absolute `http` or `https` URL; Services are already resolved to one.
     pub uri: String,
-    /// Whether the URL is an in-cluster Service or a stand-in for one: such a sink may be at a
-    /// private address.
-    pub in_cluster: bool,
+    /// Whether the sink may be at a private address: a Service of its own namespace or a stand-in for one, or what an
+    /// administrator allows.
+    #[serde(rename = "in_cluster")]
+    pub may_be_private: bool,
     /// The form of the request.
     pub format: Format,
     /// Headers added to every request.

@@ -21,6 +21,7 @@ use crate::api::{
 };
 use crate::compile::{Identity, Installation, Kind, State, compile_all, in_cluster_url, name_of};
 use crate::event::ObjectName;
+use crate::outbound::PrivateAddresses;
 
 /// Problems that are told of one object; one is usually all that anybody wants to read.
 const MOST_TOLD: usize = 20;
@@ -128,6 +129,7 @@ fn compiled(kind: Kind, name: &ObjectName, resources: &Resources) -> Judgement {
     let installation = Installation {
         // No gateway is compiled for, so none of these ends up anywhere.
         default_gateway: ObjectName::new(&name.namespace, "default"),
+        private_addresses: &PrivateAddresses::NONE,
         unusable_paths: &[],
         webhook_token: &|_| "token".to_owned(),
         service_url: &in_cluster_url,

@@ -12,6 +12,7 @@ use crate::compile::{
 use crate::configuration::{Configuration, Sensitive};
 use crate::event::ObjectName;
 use crate::gateway::token;
+use crate::outbound::PrivateAddresses;
 use crate::provision::Desired;
 
 use super::world::World;
@@ -21,6 +22,8 @@ use super::world::World;
 pub struct Settings {
     /// Used by types without a `gatewayRef`.
     pub default_gateway: ObjectName,
+    /// At which private addresses sinks may be.
+    pub private_addresses: PrivateAddresses,
     /// The key that the tokens of webhook URIs are made with.
     pub token_key: Sensitive,
 }
@@ -69,6 +72,7 @@ pub fn decide(world: &mut World, settings: &Settings) -> Decision {
         let identity = |kind: Kind, name: &ObjectName| world.identity(kind, name);
         let installation = Installation {
             default_gateway: settings.default_gateway.clone(),
+            private_addresses: &settings.private_addresses,
             unusable_paths: &[],
             webhook_token: &webhook_token,
             service_url: &in_cluster_url,

@@ -64,13 +64,13 @@ impl HttpSinks {
     pub fn sender(&self, entry: &SubscriptionEntry) -> Result<HttpSink, SinkError> {
         let Sink {
             uri,
-            in_cluster,
+            may_be_private,
             format,
             headers,
             signing,
             tls,
         } = &entry.sink;
-        let policy = if *in_cluster {
+        let policy = if *may_be_private {
             AddressPolicy::AllowPrivate
         } else {
             AddressPolicy::PublicOnly

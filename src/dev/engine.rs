@@ -66,7 +66,7 @@ impl Engine {
         };
         let capacity = session.storage_size().unwrap_or(DEFAULT_CAPACITY);
         let gateway = &outcome.compiled.configuration.gateway;
-        let mut storage = Storage::open(&folders, capacity, Some(gateway))?;
+        let mut storage = Storage::open(&folders, capacity, Some(gateway), Outbound::new(None))?;
         let mut to_apps = Outbound::new(options.proxy.clone()).with_proxy_for_all();
         if let Some(pem) = &options.more_roots {
             to_apps = to_apps.with_more_roots(pem);

@@ -12,6 +12,7 @@ use crate::compile::{
     Compiled, Environment, Identity, Kind, Others, WithLastGood, compile, name_of, with_last_good,
 };
 use crate::event::ObjectName;
+use crate::outbound::PrivateAddresses;
 
 /// What never changes while `dev` runs, and functions that compilation needs.
 pub struct Settings {
@@ -140,7 +141,7 @@ impl Session {
                 gateway: default_gateway.clone(),
                 default_gateway,
                 others: Others::Told,
-                private_sinks: true,
+                private_addresses: &PrivateAddresses::All,
                 unusable_paths: &self.unusable_paths,
                 webhook_token: &*self.settings.webhook_token,
                 service_url: &service_url,

@@ -22,6 +22,9 @@ pub struct ProxySettings {
 pub struct ProxyError;
 
 impl ProxySettings {
+    /// What [`Self::from_variables`] reads.
+    pub const VARIABLES: [&str; 4] = ["HTTPS_PROXY", "https_proxy", "NO_PROXY", "no_proxy"];
+
     /// A proxy at `url` (`http` or `https`, user and password allowed) for every host but those in
     /// `no_proxy`: host names, domains, addresses and networks, separated by commas.
     ///

@@ -8,8 +8,6 @@
 //! URL that is really requested. Addresses are judged by `crate::outbound`. How often a host may
 //! be asked is `super::limits`'; what an answer means is decided elsewhere.
 
-mod private;
-
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -18,11 +16,10 @@ use jiff::Timestamp;
 use tokio::time::{Instant, timeout_at};
 use url::Url;
 
-pub use private::{PrivateAddresses, PrivateHost};
-
 use crate::configuration::Tls;
 use crate::outbound::{
-    AddressPolicy, ClientError, Outbound, Unanswered, UnansweredKind, UrlRefused, retry_after,
+    AddressPolicy, ClientError, Outbound, PrivateAddresses, Unanswered, UnansweredKind, UrlRefused,
+    retry_after,
 };
 
 /// What requests to apps call themselves; some APIs refuse requests without a name.

@@ -5,6 +5,7 @@ use jiff::Timestamp;
 use super::*;
 use crate::api::condition::reason;
 use crate::manifest::{Manifests, load};
+use crate::outbound::PrivateAddresses;
 
 const TYPE: &str = "example: {id: a}, webhook: {authentication: [{none: {}}]}, globalWebhook: {}";
 
@@ -23,6 +24,7 @@ fn compiled(manifests: &str) -> OfAllGateways {
         &loaded.resources,
         &Installation {
             default_gateway: ObjectName::new("tidegate", "default"),
+            private_addresses: &PrivateAddresses::NONE,
             unusable_paths: &[],
             webhook_token: &|name| name.to_string(),
             service_url: &super::super::in_cluster_url,

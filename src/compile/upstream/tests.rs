@@ -6,6 +6,7 @@ use crate::api::condition::reason;
 use crate::compile::{Compiled, Environment, Identity, Kind, Others, State, compile};
 use crate::event::ObjectName;
 use crate::manifest::{Manifests, load};
+use crate::outbound::PrivateAddresses;
 use crate::provision::subscription_name;
 
 const TYPE: &str = r#"
@@ -73,7 +74,7 @@ fn compiled(documents: &[&str]) -> Compiled {
             gateway: ObjectName::new("tidegate", "default"),
             default_gateway: ObjectName::new("tidegate", "default"),
             others: Others::Told,
-            private_sinks: false,
+            private_addresses: &PrivateAddresses::NONE,
             unusable_paths: &[],
             webhook_token: &|_| "GlobalTok3n".to_owned(),
             service_url: &|_, _, _| Err("none".to_owned()),

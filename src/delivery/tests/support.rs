@@ -73,7 +73,7 @@ pub fn entry(name: &str) -> SubscriptionEntry {
         filter: None,
         sink: Sink {
             uri: name.into(),
-            in_cluster: false,
+            may_be_private: false,
             format: Format::Binary,
             headers: Vec::new(),
             signing: None,

@@ -10,7 +10,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 
 use super::*;
-use crate::outbound::Lookup;
+use crate::outbound::{Lookup, PrivateHost};
 
 /// What a URL, a header and a body hold that no error may show.
 const SECRET: &str = "hunter2-and-more";

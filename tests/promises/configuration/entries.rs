@@ -124,7 +124,7 @@ pub fn subscription(of: &str, sink: &str) -> Arc<SubscriptionEntry> {
         filter: None,
         sink: Sink {
             uri: sink.into(),
-            in_cluster: true,
+            may_be_private: true,
             format: Format::Binary,
             headers: vec![Header {
                 name: "x-secret".into(),

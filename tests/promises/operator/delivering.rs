@@ -1,5 +1,7 @@
 //! From what is applied to an event at a sink: the real controller, the real gateway as its pod.
 
+use std::net::SocketAddr;
+
 use serde_json::json;
 
 use super::pod::Pod;
@@ -8,13 +10,9 @@ use crate::support::dev::free_address;
 use crate::support::eventually;
 use crate::support::sink::Sink;
 
-#[tokio::test(flavor = "multi_thread")]
-async fn what_is_applied_comes_live_and_an_event_arrives() {
-    let controller = Controller::start(&[]).await;
-    let namespace = controller.namespace.clone();
-    let listen = free_address();
-    let sink = Sink::start().await;
-    let manifests = format!(
+/// A gateway at `listen`, a type, a customer and a subscription of all of its events to `sink`.
+fn manifests(listen: SocketAddr, sink: &str) -> String {
+    format!(
         "
 apiVersion: tidegate.dev/v1alpha1
 kind: EventGateway
@@ -39,15 +37,23 @@ spec: {{}}
 apiVersion: tidegate.dev/v1alpha1
 kind: EventSubscription
 metadata: {{name: invoicing}}
-spec: {{eventTypeRef: {{name: orders}}, customerRef: {{name: acme}}, sink: {{uri: '{}'}}}}
+spec: {{eventTypeRef: {{name: orders}}, customerRef: {{name: acme}}, sink: {{uri: '{sink}'}}}}
 ---
 apiVersion: v1
 kind: Secret
 metadata: {{name: shop}}
 stringData: {{token: one}}
-",
-        sink.url("/events")
-    );
+"
+    )
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_applied_comes_live_and_an_event_arrives() {
+    let controller = Controller::start(&[]).await;
+    let namespace = controller.namespace.clone();
+    let listen = free_address();
+    let sink = Sink::start().await;
+    let manifests = manifests(listen, &sink.url("/events"));
     controller.apply(&namespace, &manifests).await;
     let pod = Pod::start(&controller, "default", listen).await;
     for (kind, name) in [
@@ -93,4 +99,52 @@ stringData: {{token: one}}
     })
     .await;
     assert_eq!(send("one", "o_4").await, 401);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sink_at_a_private_address_gets_events_where_the_allow_list_says_so() {
+    let mut controller = Controller::prepare(&[]).await;
+    let namespace = controller.namespace.clone();
+    let listen = free_address();
+    let (allowed, other) = (Sink::start().await, Sink::start().await);
+    let folder = tempfile::tempdir().unwrap();
+    let list = folder.path().join("allow-list.yaml");
+    let port = url::Url::parse(&allowed.url("/")).unwrap().port();
+    let entry = json!([{"host": "127.0.0.1", "ports": [port], "namespaces": [namespace]}]);
+    std::fs::write(&list, entry.to_string()).unwrap();
+    controller.start_with(&["--allow-list".to_owned(), list.display().to_string()]);
+    controller.run().await;
+    let manifests = format!(
+        "{}---
+apiVersion: tidegate.dev/v1alpha1
+kind: EventSubscription
+metadata: {{name: elsewhere}}
+spec: {{eventTypeRef: {{name: orders}}, sink: {{uri: '{}'}}}}
+",
+        manifests(listen, &allowed.url("/events")),
+        other.url("/events"),
+    );
+    controller.apply(&namespace, &manifests).await;
+    let pod = Pod::start(&controller, "default", listen).await;
+    let live = ("True", "Programmed");
+    controller
+        .condition(&namespace, "EventSubscription", "invoicing", "Ready", live)
+        .await;
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let request = client.post(pod.url(&format!("/{namespace}/orders")));
+    let body = json!({"id": "o_1", "account": "acme"});
+    let answer = request.bearer_auth("one").json(&body).send().await.unwrap();
+    assert_eq!(answer.status(), 202);
+    eventually("the event arrives", async || allowed.count() == 1).await;
+    let held = ("False", "Held");
+    controller
+        .condition(
+            &namespace,
+            "EventSubscription",
+            "elsewhere",
+            "Delivering",
+            held,
+        )
+        .await;
+    assert_eq!(other.count(), 0);
 }

@@ -76,7 +76,7 @@ pub fn subscription(number: u8, version: u8) -> Arc<SubscriptionEntry> {
         filter: None,
         sink: Sink {
             uri: format!("https://sink.example/{version}"),
-            in_cluster: false,
+            may_be_private: false,
             format: Format::Binary,
             headers: vec![Header {
                 name: "authorization".into(),

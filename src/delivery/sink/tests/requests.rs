@@ -332,7 +332,7 @@ async fn a_public_sink_may_not_be_at_a_private_address() {
     let sinks = HttpSinks::new(Outbound::new(None));
     // As a literal: known before anything is sent.
     let mut entry = subscription(&format!("http://0x7f.1:{port}/?token=hunter2"));
-    entry.sink.in_cluster = false;
+    entry.sink.may_be_private = false;
     let Err(unusable) = sinks.build(&entry) else {
         panic!("it must be refused");
     };

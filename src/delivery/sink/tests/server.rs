@@ -142,7 +142,7 @@ pub(super) fn subscription(uri: &str) -> SubscriptionEntry {
         filter: None,
         sink: Sink {
             uri: uri.into(),
-            in_cluster: true,
+            may_be_private: true,
             format: Format::Binary,
             headers: Vec::new(),
             signing: None,

@@ -1,14 +1,14 @@
-//! Which private addresses apps may be called at.
+//! Which private addresses requests may go to.
 //!
-//! Whoever declares a type must not reach into the network that this process stands in. An
-//! administrator may open single hosts of it, for the platform's own APIs. Pure.
+//! Whoever declares a type or a subscription must not reach into the network that this process stands in. An
+//! administrator may open single hosts of it, for the platform's own apps and sinks. Pure.
 
 use serde::{Deserialize, Serialize};
 use url::Url;
 
-use crate::outbound::AddressPolicy;
+use super::AddressPolicy;
 
-/// Which private addresses apps may be called at. Metadata and link-local addresses are never
+/// Which private addresses requests may go to. Metadata and link-local addresses are never
 /// among them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PrivateAddresses {
@@ -27,13 +27,16 @@ pub struct PrivateHost {
     pub host: String,
     /// The ports; no other is opened.
     pub ports: Vec<u16>,
-    /// The namespaces whose event types may call it; `*` means every one.
+    /// The namespaces whose event types and subscriptions may call it; `*` means every one.
     pub namespaces: Vec<String>,
 }
 
 impl PrivateAddresses {
-    /// What governs a request to `url` for an event type of `namespace`.
-    pub(super) fn policy(&self, url: &Url, namespace: &str) -> AddressPolicy {
+    /// No private address at all.
+    pub const NONE: Self = Self::Of(Vec::new());
+
+    /// What governs a request to `url` for an event type or a subscription of `namespace`.
+    pub fn policy(&self, url: &Url, namespace: &str) -> AddressPolicy {
         let is_open = match self {
             Self::All => true,
             Self::Of(hosts) => hosts.iter().any(|host| host.opens(url, namespace)),
