@@ -207,7 +207,7 @@ impl View<'_> {
         if !allowed && is_readdressed(&self.record.inputs, serving) {
             let message = format!(
                 "the app still calls the former URL; the annotation \
-                 tidegate.dev/allow-re-registration makes it register anew{orphans}"
+                 tidegate.dev/allow-re-registration=true on its type makes it register anew{orphans}"
             );
             return (true, reason::PUBLIC_URL_CHANGED, message);
         }

@@ -250,7 +250,7 @@ const UPSTREAM: [DocumentedReason; 15] = [
     ),
     subscribed(
         reason::PUBLIC_URL_CHANGED,
-        "the app still calls the URL of before: the annotation `tidegate.dev/allow-re-registration` on the type has it registered anew",
+        "the app still calls the URL of before: the annotation `tidegate.dev/allow-re-registration=true` on the type has it registered anew",
     ),
     subscribing(
         reason::SUBSCRIBING,

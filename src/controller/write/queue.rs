@@ -131,9 +131,14 @@ mod tests {
         queue.put(write(Kind::EventGateway, "g", Value::Null));
         assert_eq!(queue.take(), None);
         queue.finished(&subscriptions[0]);
-        assert_eq!(queue.take().unwrap().kind, Kind::EventGateway);
+        let gateway = queue.take().unwrap();
+        assert_eq!(gateway.kind, Kind::EventGateway);
         queue.finished(&customers[0]);
+        // All but one are of subscriptions again, which is the place of Customers.
+        assert_eq!(queue.take().unwrap().kind, Kind::EventSubscription);
+        queue.finished(&gateway);
         assert_eq!(queue.take().unwrap().name.name, "c-001");
+        assert_eq!(queue.take(), None);
     }
 
     #[test]

@@ -15,6 +15,7 @@ use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::{Registry, Unit};
 
 use super::Inner;
+use crate::provision::plan::expiring_soon_at;
 use crate::provision::record::Phase;
 use crate::provision::{Outcome, RequestKind, quiet_since};
 
@@ -97,6 +98,7 @@ struct Counts {
     failing: i64,
     orphans: i64,
     quiet: i64,
+    expiring_soon: i64,
     next_expiry: Option<Timestamp>,
 }
 
@@ -123,6 +125,8 @@ impl Inner {
                 } else if registration.phase == Phase::Active {
                     counts.active += 1;
                     let expires = registration.expires_at;
+                    let soon = expiring_soon_at(registration);
+                    counts.expiring_soon += i64::from(soon.is_some_and(|at| at <= now));
                     counts.next_expiry = counts.next_expiry.into_iter().chain(expires).min();
                 } else if record.making.is_some() {
                     counts.failing += 1;
@@ -147,6 +151,7 @@ impl Collector for Observed {
             failing,
             orphans,
             quiet,
+            expiring_soon,
             next_expiry,
         } = inner.counts();
         let states = [
@@ -176,6 +181,13 @@ impl Collector for Observed {
         gauge.encode(encoder.encode_descriptor(
             "quiet_subscriptions",
             "Subscriptions for which nothing was received for longer than their quietPeriod",
+            None,
+            MetricType::Gauge,
+        )?)?;
+        let gauge = ConstGauge::new(expiring_soon);
+        gauge.encode(encoder.encode_descriptor(
+            "expiring_soon",
+            "Registrations that expire before long and should have been renewed by now",
             None,
             MetricType::Gauge,
         )?)?;

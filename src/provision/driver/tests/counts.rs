@@ -70,6 +70,25 @@ async fn quiet_subscriptions_are_counted_and_the_first_expiry_is_foreseen() {
     );
 }
 
+#[tokio::test(start_paused = true)]
+async fn what_should_have_been_renewed_by_now_is_counted() {
+    let world = World::new().await;
+    let mut subscription = subscription("created", "");
+    let at = serde_json::json!("now + duration('2h')");
+    subscription.response.expires_at = Some(serde_json::from_value(at).unwrap());
+    world.want(vec![desired(&subscription, "expires")]);
+    world.wait(60).await;
+    world.app.mood(Mood::Down);
+    // It is to be renewed after an hour, give or take; half an hour later it is late.
+    world.wait(3_600).await;
+    has_metrics(&world, &["expiring_soon 0"]);
+    world.wait(2_700).await;
+    has_metrics(&world, &["expiring_soon 1"]);
+    world.app.mood(Mood::Well);
+    world.wait(900).await;
+    has_metrics(&world, &["expiring_soon 0"]);
+}
+
 fn has_metrics(world: &World, lines: &[&str]) {
     let text = world.metrics();
     for line in lines {
