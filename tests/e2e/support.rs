@@ -106,7 +106,7 @@ impl Installation {
                 "charts/tidegate",
                 "--namespace",
                 &self.namespace,
-                "--reuse-values",
+                "--reset-then-reuse-values",
                 "--set",
                 &format!("image.repository={repository}"),
                 "--set-string",
