@@ -24,6 +24,7 @@ mod lead;
 mod leadership;
 mod merge_patch;
 mod metrics;
+mod orphans;
 mod partings;
 mod probes;
 mod progress;

@@ -18,13 +18,14 @@ use super::decide::Decision;
 use super::event_gateway::{self, Known, Look, Reconciled, Settings};
 use super::hub::GatewayObservation;
 use super::merge_patch::merge_patch;
+use super::orphans;
 use super::progress::Progress;
 use super::status::{News, news};
 use super::statuses::StatusWrite;
 use super::world::World;
 use super::write::Writer;
 use crate::api::condition::reason;
-use crate::api::{EventGateway, EventGatewayStatus, EventTypeReference, OrphanStatus};
+use crate::api::{EventGateway, EventGatewayStatus};
 use crate::compile::{Kind, State};
 use crate::configuration::stream::Retirement;
 use crate::event::ObjectName;
@@ -89,6 +90,8 @@ struct One {
     not_before: Option<Instant>,
     wanted: Option<EventGatewayStatus>,
     written: Option<(Value, Option<String>)>,
+    /// What was told of an annotation that says nothing.
+    problem: Option<String>,
 }
 
 impl Gateways {
@@ -188,7 +191,7 @@ impl Gateways {
         if due.is_empty() {
             return;
         }
-        let orphans = orphans(&orphaned(), decision);
+        let orphans = orphans::listed(&orphaned(), decision);
         for name in due {
             let Some(known) = world.gateways.get(&name) else {
                 continue;
@@ -206,6 +209,7 @@ impl Gateways {
                 retirements: observation.map(|it| retirements(it)).unwrap_or_default(),
             };
             self.tell_of_new_orphans(&gateway, &facts);
+            self.tell_of_problem(&name, &gateway);
             self.begin(name, gateway, facts, now);
         }
     }
@@ -280,6 +284,23 @@ impl Gateways {
                 news: news(&present.conditions, &wanted.conditions),
             });
         }
+    }
+
+    /// Tells once of an annotation that says nothing.
+    fn tell_of_problem(&mut self, name: &ObjectName, gateway: &EventGateway) {
+        let problem = orphans::removed_until(gateway, Timestamp::now()).err();
+        let Some(one) = self.states.get_mut(name) else {
+            return;
+        };
+        if let Some(message) = problem.clone().filter(|_| one.problem != problem) {
+            let told = News {
+                reason: reason::INVALID.to_owned(),
+                message,
+                is_bad: true,
+            };
+            self.writer.tell(gateway, &told);
+        }
+        one.problem = problem;
     }
 
     fn tell_of_new_orphans(&self, gateway: &EventGateway, known: &Known) {
@@ -378,30 +399,4 @@ fn retirements(observation: &GatewayObservation) -> BTreeMap<String, Retirement>
     let pods = observation.pods.iter();
     pods.filter_map(|pod| Some((pod.name.clone(), pod.retirement?)))
         .collect()
-}
-
-/// Orphans by the gateway of their type; of types that have none, at the first.
-fn orphans(views: &[View], decision: &Decision) -> BTreeMap<ObjectName, Vec<OrphanStatus>> {
-    let mut all: BTreeMap<ObjectName, Vec<OrphanStatus>> = BTreeMap::new();
-    for view in views {
-        let home = decision.homes.get(&view.event_type);
-        let Some(gateway) = home.or(decision.configurations.keys().next()) else {
-            continue;
-        };
-        let listed = view.orphans.iter().map(|orphan| OrphanStatus {
-            event_type_ref: EventTypeReference {
-                name: view.event_type.name.clone(),
-                namespace: Some(view.event_type.namespace.clone()),
-            },
-            customer: view.customer.as_ref().map(|(name, _)| name.name.clone()),
-            namespace: view.name.namespace.clone(),
-            number: orphan.number,
-            last_number: (orphan.last_number != orphan.number).then_some(orphan.last_number),
-            id: orphan.id.clone(),
-            reason: format!("{:?}", orphan.why),
-            since: orphan.since.to_string(),
-        });
-        all.entry(gateway.clone()).or_default().extend(listed);
-    }
-    all
 }

@@ -26,6 +26,7 @@ use super::hub::{Hub, Served};
 use super::last_good::LastGood;
 use super::later::Later;
 use super::metrics::Metrics;
+use super::orphans;
 use super::partings::partings;
 use super::progress::Progress;
 use super::records::Records;
@@ -539,10 +540,13 @@ impl Leader {
         self.parts
             .gateways
             .look(&self.world, &self.decision, &self.progress, || {
-                orphaned
-                    .iter()
-                    .filter_map(|name| driver.view(name))
-                    .collect()
+                let views = orphaned.iter().filter_map(|name| driver.view(name));
+                let views: Vec<View> = views.collect();
+                let now = Timestamp::now();
+                for (name, until) in orphans::removed(&views, &self.decision, &self.world, now) {
+                    driver.orphans_removed(&name, until);
+                }
+                views
             });
     }
 }

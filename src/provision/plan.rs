@@ -39,7 +39,7 @@ mod tests;
 use jiff::Timestamp;
 
 pub(super) use removing::REMEMBERED;
-pub use reports::{captured, noticed, received};
+pub use reports::{captured, noticed, orphans_removed, received};
 pub use rollout::{RolloutResult, is_changing, needs_turn, rollout_result};
 pub(super) use rules::{capture_is_open, expiring_soon_at, has_expired, is_readdressed};
 pub use settle::{Shown, settle};

@@ -6,6 +6,7 @@ mod delivering;
 mod isolation;
 mod keeping;
 mod kills;
+mod orphans;
 mod pod;
 mod restarts;
 mod rights;

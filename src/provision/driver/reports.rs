@@ -77,7 +77,34 @@ impl Reports for Driver {
     }
 }
 
+impl Driver {
+    /// Somebody has removed at the app what was listed of a subscription until then: it is stored soon, and not
+    /// listed any more.
+    pub fn orphans_removed(&self, subscription: &ObjectName, until: Timestamp) {
+        let (driver, name) = (Arc::clone(&self.0), subscription.clone());
+        tokio::spawn(async move { driver.orphans_removed(&name, until).await });
+    }
+}
+
 impl Inner {
+    async fn orphans_removed(&self, name: &ObjectName, until: Timestamp) {
+        let Some(writing) = self.writing(name) else {
+            return;
+        };
+        let _written = writing.lock_owned().await;
+        let next = {
+            let state = self.lock();
+            let latest = state.keys.get(name).and_then(|key| key.latest());
+            latest.and_then(|record| plan::orphans_removed(record, until, self.now()))
+        };
+        // What could not be stored stays on the list, and is told of again.
+        if let Some(next) = next
+            && self.keep(name, next).await.is_ok()
+        {
+            self.look_again(name);
+        }
+    }
+
     async fn captured(&self, name: &ObjectName, number: u32, captured: &Captured) -> CaptureAnswer {
         let Some(writing) = self.writing(name) else {
             return CaptureAnswer::Unavailable;

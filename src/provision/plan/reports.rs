@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::{making, rules};
+use super::{making, removing, rules};
 use crate::api::LifecycleAction;
 use crate::configuration::{CaptureAnswer, Captured};
-use crate::provision::record::{Phase, Record};
+use crate::provision::record::{LeftBehind, Orphan, Phase, Record, Removed};
 
 /// How far behind the time of the last event may be: it is not worth a write for every event.
 const EVENT_TIME_STEP: Duration = Duration::from_hours(1);
@@ -83,6 +83,38 @@ pub fn noticed(record: &Record, number: u32, action: LifecycleAction) -> Option<
     }
     let mut next = record.clone();
     next.registration_mut(number)?.notice = Some(action);
+    Some(next)
+}
+
+/// Somebody has removed at the app what was listed there until then. The record to store, if that is anything.
+#[must_use]
+pub fn orphans_removed(record: &Record, until: Timestamp, now: Timestamp) -> Option<Record> {
+    let (removed, left): (Vec<Orphan>, Vec<Orphan>) = record
+        .orphans
+        .iter()
+        .cloned()
+        .partition(|orphan| orphan.since <= until);
+    if removed.is_empty() {
+        return None;
+    }
+    let mut next = record.clone();
+    next.orphans = left;
+    let is_removed = |number: u32| {
+        let mut removed = removed.iter();
+        removed.any(|orphan| (orphan.number..=orphan.last_number).contains(&number))
+    };
+    let (gone, left_behind): (Vec<LeftBehind>, Vec<LeftBehind>) = next
+        .left_behind
+        .drain(..)
+        .partition(|left| is_removed(left.number));
+    next.left_behind = left_behind;
+    // What the app sends nevertheless is told that it is gone, as after any removal.
+    next.removed.extend(gone.into_iter().map(|gone| Removed {
+        number: gone.number,
+        path: gone.path,
+        at: now,
+    }));
+    removing::forget_old(&mut next, now);
     Some(next)
 }
 

@@ -69,7 +69,7 @@ impl World {
         }
     }
 
-    async fn start(spec: Spec) -> Self {
+    pub async fn start(spec: Spec) -> Self {
         let mut world = Self::prepare(spec).await;
         world.controller.run().await;
         world.apply().await;
@@ -86,7 +86,7 @@ impl World {
     }
 
     /// The one registration of a customer, once it is the only one and known to the controller.
-    async fn stands(&self, customer: &str) -> Value {
+    pub async fn stands(&self, customer: &str) -> Value {
         let mut found = Value::Null;
         eventually(&format!("{customer} has one registration"), async || {
             let live = self.app.live(customer);

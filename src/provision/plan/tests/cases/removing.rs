@@ -7,7 +7,7 @@ use serde_json::json;
 use super::{Story, done, found, listed, made, put, refused, unknown, with};
 use crate::api::{DeletionPolicy, LifecycleAction};
 use crate::provision::Outcome;
-use crate::provision::plan::{Action, Waiting, noticed};
+use crate::provision::plan::{Action, Waiting, noticed, orphans_removed};
 use crate::provision::record::{OrphanReason, Phase};
 
 #[test]
@@ -227,4 +227,29 @@ fn what_was_removed_and_perhaps_set_again_is_removed_by_us() {
     story.answer(&done());
     assert_eq!(story.rests(), Waiting::Tombstone);
     assert!(story.record().orphans.is_empty());
+}
+
+#[test]
+fn an_orphan_that_somebody_has_removed_is_forgotten() {
+    let mut story = Story::standing(&listed());
+    story.wish.policy = DeletionPolicy::Orphan;
+    story.next();
+    story.is_desired = false;
+    assert_eq!(story.rests(), Waiting::Tombstone);
+    let path = story.record().left_behind[0].path.clone();
+    let since = story.record().orphans[0].since;
+    let earlier = since - Duration::from_secs(1);
+    assert_eq!(orphans_removed(story.record(), earlier, story.now), None);
+    // An orphan never ends by itself.
+    story.now += Duration::from_hours(24 * 365);
+    assert_eq!(story.rests(), Waiting::Tombstone);
+    let next = orphans_removed(story.record(), since, story.now).unwrap();
+    story.store(next);
+    let record = story.record();
+    assert!(record.orphans.is_empty() && record.left_behind.is_empty());
+    assert_eq!(record.removed[0].path, path);
+    assert_eq!(orphans_removed(record, story.now, story.now), None);
+    assert_eq!(story.rests(), Waiting::Tombstone);
+    story.now += Duration::from_hours(24 * 365);
+    assert_eq!(story.planned(), Action::Forget);
 }
