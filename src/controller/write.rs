@@ -125,14 +125,18 @@ impl Inner {
                 tracing::debug!(object = %write.name, error = %status.message, "a status was not written");
                 None
             }
-            Ok(Err(error)) => Some(error.to_string()),
-            Err(_) => Some(format!("there was no answer within {PATIENCE:?}")),
+            Ok(Err(error)) => Some((is_of_object(&error), error.to_string())),
+            Err(_) => Some((false, format!("there was no answer within {PATIENCE:?}"))),
         };
-        if let Some(error) = failure {
+        if let Some((is_of_object, error)) = failure {
             self.metrics.wrote(write.kind, Written::Failed);
             tracing::warn!(kind = write.kind.as_str(), object = %write.name, error, "failed to write a status; it is tried again");
+            if is_of_object {
+                self.queue().failed(&write);
+                self.woken.notify_one();
+            }
             tokio::time::sleep(PAUSE).await;
-            self.queue().failed(write);
+            self.queue().again(write);
         } else {
             self.queue().finished(&write);
         }
@@ -210,6 +214,11 @@ impl Inner {
             tracing::debug!(%error, reason = event.reason, "failed to write an Event");
         }
     }
+}
+
+/// Whether the API server refuses this write alone. Otherwise others would most likely fail, too, so they wait as well.
+fn is_of_object(error: &kube::Error) -> bool {
+    matches!(error, kube::Error::Api(status) if status.code < 500 && status.code != 429)
 }
 
 /// Notes of Events have at most 1 kB.

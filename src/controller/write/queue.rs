@@ -32,6 +32,8 @@ pub struct Queue {
     lines: HashMap<Kind, BTreeMap<u64, Key>>,
     waiting: HashMap<Key, (u64, StatusWrite)>,
     under_way: BTreeSet<Key>,
+    /// What failed and is not tried again yet.
+    paused: BTreeSet<Key>,
     arrivals: u64,
 }
 
@@ -62,7 +64,8 @@ impl Queue {
             }
             // Two writes of one object could overtake each other.
             let mut line = self.lines.get(&kind)?.iter();
-            let free = line.find(|(_, key)| !self.under_way.contains(*key));
+            let is_busy = |key: &Key| self.under_way.contains(key) || self.paused.contains(key);
+            let free = line.find(|(_, key)| !is_busy(key));
             free.map(|(arrival, key)| (*arrival, key.clone()))
         })?;
         self.lines.get_mut(&key.0)?.remove(&arrival);
@@ -76,10 +79,20 @@ impl Queue {
         self.under_way.remove(&key_of(write));
     }
 
-    /// A write is over and did not succeed: it is to be done again, unless there is a later one.
-    pub fn failed(&mut self, write: StatusWrite) {
+    /// A write did not succeed, for a reason of its own. It takes nobody's place any more, and nothing is written to its
+    /// object until [`Queue::again`].
+    pub fn failed(&mut self, write: &StatusWrite) {
+        self.finished(write);
+        self.paused.insert(key_of(write));
+    }
+
+    /// A write that did not succeed, whether [`Queue::failed`] was said of it or not, is to be done again, unless there
+    /// is a later one.
+    pub fn again(&mut self, write: StatusWrite) {
+        let key = key_of(&write);
         self.finished(&write);
-        if !self.waiting.contains_key(&key_of(&write)) {
+        self.paused.remove(&key);
+        if !self.waiting.contains_key(&key) {
             self.put(write);
         }
     }
@@ -153,11 +166,28 @@ mod tests {
         queue.put(of("z", 4));
         assert_eq!(queue.take().unwrap(), of("a", 2));
         assert_eq!(queue.take(), None);
+        queue.failed(&first);
+        assert_eq!(queue.take(), None);
         // There is a later one.
-        queue.failed(first);
+        queue.again(first);
         let second = queue.take().unwrap();
         assert_eq!(second, of("z", 4));
-        queue.failed(second);
+        queue.failed(&second);
+        queue.again(second);
         assert_eq!(queue.take().unwrap(), of("z", 4));
+    }
+
+    #[test]
+    fn what_fails_takes_nobodys_place() {
+        let mut queue = Queue::default();
+        for name in ["a", "b", "c"] {
+            queue.put(write(Kind::Customer, name, Value::Null));
+        }
+        let first = queue.take().unwrap();
+        assert_eq!(queue.take(), None);
+        queue.failed(&first);
+        assert_eq!(queue.take().unwrap().name.name, "b");
+        queue.again(first);
+        assert_eq!(queue.take(), None);
     }
 }
