@@ -169,6 +169,10 @@ impl Leader {
                     self.take_in(change.ok_or(LeadError::Watches)?);
                 }
                 Some(name) = self.parts.steps_done.recv() => {
+                    // What came of the step was told before; without it the step would be taken again.
+                    if let Ok(change) = self.parts.changes.try_recv() {
+                        self.take_in(change);
+                    }
                     self.upstream_now.insert(name);
                 }
                 Some(looked) = self.parts.looked.recv() => self.parts.gateways.finished(looked),
