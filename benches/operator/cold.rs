@@ -89,13 +89,20 @@ pub fn run() {
             .map(|(_, count)| count)
             .sum::<usize>() as f64
             / CUSTOMERS as f64;
+        let most = most_of_one(&writes, "upstreamsubscriptions")
+            + most_of_one(&writes, "secrets tidegate-upstream-");
         let mebibytes = peak_mebibytes(controller.pid());
         println!(
-            "  subscribed after {subscribed:.1} s, shown after {shown:.1} s, {each:.2} writes each, at most {mebibytes:.0} MiB of memory"
+            "  subscribed after {subscribed:.1} s, shown after {shown:.1} s, {most} writes for one at the most and {each:.2} each with what is written for all, at most {mebibytes:.0} MiB of memory"
         );
         report.ratio("60 s / time until subscribed", WITHIN / subscribed, 1.0);
         report.ratio("60 s / time until all objects say so", WITHIN / shown, 1.0);
-        report.ratio("3 / writes for each", WRITES / each, 1.0);
+        report.ratio("3 / writes for one at the most", WRITES / most as f64, 1.0);
+        report.ratio(
+            "3 / writes for each with what is written for all",
+            WRITES / each,
+            1.0,
+        );
         report.ratio("300 MiB / memory", MEBIBYTES / mebibytes, 1.0);
     });
     report.finish();
@@ -163,6 +170,28 @@ async fn until_active(objects: Api<DynamicObject>, count: usize) {
             active.insert(object.metadata.name);
         }
     }
+}
+
+/// How often the object that was written most often was, of those whose resource and name begin like this. What is written
+/// for all of them together does not count.
+fn most_of_one(writes: &[String], beginning: &str) -> usize {
+    let mut counts = BTreeMap::<&str, usize>::new();
+    for write in writes {
+        // `verb resource/subresource namespace/name`
+        let (Some((_, resource)), Some((_, name))) = (
+            write
+                .rsplit_once(' ')
+                .and_then(|(kind, _)| kind.split_once(' ')),
+            write.rsplit_once('/'),
+        ) else {
+            continue;
+        };
+        let of = format!("{resource} {name}");
+        if of.starts_with(beginning) && !name.ends_with("-together") {
+            *counts.entry(name).or_default() += 1;
+        }
+    }
+    counts.into_values().max().unwrap_or_default()
 }
 
 fn by_kind(writes: &[String]) -> BTreeMap<String, usize> {
