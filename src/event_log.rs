@@ -12,15 +12,15 @@
 //! Not here: which segments may go (the owner's policy), deduplication, delivery.
 
 use std::fmt;
-use std::io;
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
+mod error;
 mod format;
+mod options;
 mod queue;
 mod recovery;
 mod scan;
@@ -30,6 +30,8 @@ mod storage;
 mod tests;
 mod writer;
 
+pub use error::{AppendError, FreeError, OpenError, ReadError, RelocateError};
+pub use options::{Clock, Options};
 pub use scan::{Entry, Scan, ScanFrom, ScanItem};
 pub use storage::{FileStorage, Storage, StorageFile, SyncPoint};
 
@@ -74,106 +76,6 @@ impl Record {
     fn len(&self) -> usize {
         self.header.len() + self.body.len()
     }
-}
-
-/// The time in milliseconds since the epoch.
-pub type Clock = Arc<dyn Fn() -> i64 + Send + Sync>;
-
-/// How a log is kept.
-#[derive(Clone)]
-pub struct Options {
-    /// Bytes that all segments may take together; at least four segments.
-    pub capacity: u64,
-    /// Bytes of a segment, 8 KiB to 1 GiB. An append that does not fit gets a larger one to
-    /// itself, so this does not bound records.
-    pub segment_size: u32,
-    /// Bytes of one append at most, all its records together with 40 bytes each; at most 1 GiB.
-    pub max_append: u32,
-    /// Bytes of appends that may wait for the writer; further ones wait before they are queued.
-    pub queue_bytes: u32,
-    /// [`Space::Low`] is told when less than so many bytes of the capacity are left for segments.
-    pub low_water: u64,
-    /// How often a full disk is tried again.
-    pub space_check: Duration,
-    /// Gives records their time.
-    pub clock: Clock,
-}
-
-impl Options {
-    /// Good values for a capacity in bytes: segments of a 64th of it, between 256 KiB and 64 MiB,
-    /// appends up to 96 MiB or a quarter of it, a low-water mark of an eighth of it.
-    pub fn for_capacity(capacity: u64) -> Self {
-        const MIB: u64 = 1 << 20;
-        let segment_size = (capacity / 64).clamp(MIB / 4, 64 * MIB);
-        Self {
-            capacity,
-            segment_size: segment_size.next_multiple_of(4096) as u32,
-            max_append: (capacity / 4).min(96 * MIB) as u32,
-            queue_bytes: (64 * MIB) as u32,
-            low_water: capacity / 8,
-            space_check: Duration::from_secs(1),
-            clock: Arc::new(|| jiff::Timestamp::now().as_millisecond()),
-        }
-    }
-
-    fn check(&self) -> Result<(), OpenError> {
-        const LARGEST: u32 = 1 << 30;
-        let reason = if !(8192..=LARGEST).contains(&self.segment_size) {
-            "the segment size must be 8 KiB to 1 GiB"
-        } else if self.capacity < 4 * u64::from(self.segment_size) {
-            "the capacity must be at least four segments"
-        } else if self.max_append > LARGEST {
-            "an append can have at most 1 GiB"
-        } else if self.queue_bytes == 0 {
-            "the queue must hold at least one byte"
-        } else {
-            return Ok(());
-        };
-        Err(OpenError::Options(reason))
-    }
-}
-
-impl fmt::Debug for Options {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter
-            .debug_struct("Options")
-            .field("capacity", &self.capacity)
-            .field("segment_size", &self.segment_size)
-            .field("max_append", &self.max_append)
-            .field("queue_bytes", &self.queue_bytes)
-            .field("low_water", &self.low_water)
-            .field("space_check", &self.space_check)
-            .finish_non_exhaustive()
-    }
-}
-
-/// Why a log could not be opened.
-#[derive(Debug, thiserror::Error)]
-pub enum OpenError {
-    /// The options contradict themselves.
-    #[error("failed to open the event log: {0}")]
-    Options(&'static str),
-    /// Another process has it.
-    #[error("failed to open the event log: another process has it open")]
-    Locked,
-    /// The folder could not be created, locked or synced.
-    #[error("failed to prepare the event log's folder")]
-    Folder(#[source] io::Error),
-    /// The folder could not be read.
-    #[error("failed to list the event log's folder")]
-    List(#[source] io::Error),
-    /// A segment could not be read or repaired.
-    #[error("failed to recover segment {id} of the event log")]
-    Segment {
-        /// The segment.
-        id: u64,
-        /// Why.
-        #[source]
-        source: io::Error,
-    },
-    /// A thread could not be started.
-    #[error("failed to start the event log's threads")]
-    Thread(#[source] io::Error),
 }
 
 /// What was found when the log was opened.
@@ -224,78 +126,6 @@ impl fmt::Display for Damage {
             None => Ok(()),
         }
     }
-}
-
-/// Why records were not appended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum AppendError {
-    /// There is no space. Nothing was written; it may work again later.
-    #[error("failed to append to the event log: it is full")]
-    Full,
-    /// They are more than `max_append`, or a record could never fit.
-    #[error("failed to append to the event log: the records are too large")]
-    TooLarge,
-    /// A write or sync failed, now or earlier: the log takes no more, and whether these records
-    /// are stored is not known until it is opened again.
-    #[error("failed to append to the event log: its storage failed")]
-    Failed,
-    /// The log was closed.
-    #[error("failed to append to the event log: it is closed")]
-    Closed,
-}
-
-/// Why a record could not be read.
-#[derive(Debug, thiserror::Error)]
-pub enum ReadError {
-    /// Its segment was freed.
-    #[error("failed to read the record at {0:?}: its segment was freed")]
-    Gone(Position),
-    /// No intact record stands there.
-    #[error("failed to read the record at {0:?}: it is damaged")]
-    Damaged(Position),
-    /// The storage failed.
-    #[error("failed to read segment {segment} of the event log")]
-    Storage {
-        /// The segment.
-        segment: u64,
-        /// Why.
-        #[source]
-        source: io::Error,
-    },
-}
-
-impl ReadError {
-    fn io(segment: u64, source: io::Error) -> Self {
-        Self::Storage { segment, source }
-    }
-}
-
-/// Why a segment was not freed.
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
-pub enum FreeError {
-    /// There is none with this id.
-    #[error("failed to free segment {0}: there is none")]
-    Unknown(u64),
-    /// It is being written to, or is the newest.
-    #[error("failed to free segment {0}: it is in use")]
-    InUse(u64),
-    /// The storage failed; the log takes no more records.
-    #[error("failed to free a segment: {0}")]
-    Failed(String),
-}
-
-/// Why records were not relocated.
-#[derive(Debug, thiserror::Error)]
-pub enum RelocateError {
-    /// One could not be read; nothing was copied.
-    #[error(transparent)]
-    Read(#[from] ReadError),
-    /// At a position stands another record; nothing was copied.
-    #[error("failed to relocate record {0}: another one stands at its position")]
-    Mismatch(Sequence),
-    /// They could not be appended.
-    #[error(transparent)]
-    Append(#[from] AppendError),
 }
 
 /// What is known of a segment with records.

@@ -7,42 +7,39 @@
 //! **Invariants:** nothing is served, sent or removed before everything was listed once and what
 //! is referred to was read. The URIs that are recorded are live before anything else is served.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod carry_out;
+
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::Resource;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
-use super::app_event_type::Counts;
 use super::attention::{Attention, Touched};
 use super::decide::{Decision, Settings, decide};
-use super::event_gateway::Names;
 use super::gateways::{Gateways, Looked};
-use super::hub::{Hub, Served};
+use super::hub::Hub;
 use super::last_good::LastGood;
 use super::later::Later;
 use super::metrics::Metrics;
-use super::orphans;
-use super::partings::partings;
 use super::progress::Progress;
 use super::records::Records;
 use super::settling::Settling;
 use super::shows::Shows;
-use super::statuses::{self, Written};
-use super::upstream_objects::{UpstreamObjects, present};
-use super::upstream_subscription::{Facts, Step, is_settling, is_withdrawn, step};
+use super::statuses::Written;
+use super::upstream_objects::UpstreamObjects;
+use super::upstream_subscription::is_withdrawn;
 use super::watch::Fetcher;
 use super::world::{Change, Effect, Scope, World, WrittenObject};
 use super::write::Writer;
-use crate::api::{AppEventType, Customer, MOST_REPLICAS, ObjectReference};
+use crate::api::ObjectReference;
 use crate::compile::Kind;
-use crate::configuration::stream::{Members, Partings};
 use crate::event::ObjectName;
-use crate::provision::driver::{Driver, View, Wishes};
+use crate::provision::driver::Driver;
 
 /// How long changes are gathered before they are decided on together.
 const GATHER: Duration = Duration::from_millis(5);
@@ -376,183 +373,6 @@ impl Leader {
             .extend(known.map(|(name, _)| name.clone()));
         Ok(())
     }
-
-    /// Has the decision served, and apps told what is wanted of them.
-    fn carry_out(&mut self) {
-        let hub = &self.parts.hub;
-        for (name, configuration) in &self.decision.configurations {
-            let gateway = self.world.gateways.get(name);
-            let form = gateway.and_then(|it| it.present.as_ref().ok().or(it.last_good.as_ref()));
-            let size = form.and_then(|it| it.spec.storage.size.as_ref());
-            // As long as nobody knows how many pods there shall be, all of them stay.
-            let replicas = form.map_or(MOST_REPLICAS, |it| it.spec.replicas());
-            let addresses = Names::new(name.clone()).addresses(replicas);
-            let served = Served {
-                configuration: Arc::clone(configuration),
-                members: Arc::new(Members { addresses }),
-                partings: Arc::new(self.partings(name)),
-                token_key: self.parts.settings.token_key.clone(),
-                log_capacity: size.map_or(DEFAULT_LOG_CAPACITY, |size| size.bytes()),
-            };
-            hub.set(name, served);
-        }
-        for name in self.progress.wanted.keys() {
-            let is_known = self.world.gateways.get(name).is_some();
-            if !is_known && !self.decision.configurations.contains_key(name) {
-                hub.remove(name);
-            }
-        }
-        self.progress.observations = hub.observations().borrow().clone();
-        let gateways = self.progress.observations.gateways.iter();
-        self.progress.wanted = gateways
-            .map(|(name, observation)| (name.clone(), observation.revision))
-            .collect();
-        self.wish();
-        self.parts.gateways.look_at_all();
-    }
-
-    /// What a gateway's pods are to do with what they are not sent any more.
-    fn partings(&self, gateway: &ObjectName) -> Partings {
-        let observations = &self.progress.observations;
-        let observation = observations.gateways.get(gateway);
-        partings(
-            gateway,
-            observation.map(|it| &**it),
-            &self.world,
-            &self.decision,
-        )
-    }
-
-    /// Tells the driver what is wanted. What somebody deletes is not wanted until it has gone.
-    fn wish(&self) {
-        let world = &self.world;
-        let is_wanted = |name: &ObjectName| !is_withdrawn(world.upstream.get(name));
-        let decision = &self.decision;
-        let desired = decision.upstream.iter();
-        let held = decision.held.iter();
-        self.parts.driver.apply(Wishes {
-            desired: desired
-                .filter(|wish| is_wanted(&wish.name))
-                .cloned()
-                .collect(),
-            held: held.filter(|name| is_wanted(name)).cloned().collect(),
-            is_complete: decision.is_complete,
-        });
-    }
-
-    /// Has happen what is to happen to UpstreamSubscriptions that something changed about.
-    fn step_upstream(&mut self) {
-        let now = Timestamp::now();
-        self.upstream_now.extend(self.upstream_later.take_due(now));
-        while let Some(name) = self.upstream_now.pop_first() {
-            self.upstream_later.remove(&name);
-            let view = self.parts.driver.view(&name);
-            let known = self.world.upstream.get(&name);
-            let owner = view.as_ref().and_then(|view| self.owner(view));
-            let not_made_until = if known.is_none() && view.as_ref().is_some_and(is_settling) {
-                Some(self.settling.until(&name, now))
-            } else {
-                self.settling.settled(&name);
-                None
-            };
-            let step = step(Facts {
-                view: view.as_ref(),
-                has_record: self.parts.records.has(&name),
-                known,
-                namespace: self.world.namespace(&name.namespace),
-                owner: owner.as_ref(),
-                not_made_until,
-                now,
-            });
-            if let Step::Nothing(Some(at)) = &step {
-                self.upstream_later.insert(name, *at);
-                continue;
-            }
-            if !self.parts.objects.carry_out(&name, present(known), step) {
-                // The others wait, too: until a step is over.
-                self.upstream_now.insert(name);
-                return;
-            }
-        }
-    }
-
-    /// Who owns the object of a subscription: its Customer, or the type.
-    fn owner(&self, view: &View) -> Option<OwnerReference> {
-        let owner = match &view.customer {
-            Some((name, _)) => {
-                let uid = self.world.customers.get(name)?.metadata().uid.clone()?;
-                (Customer::kind(&()), name, uid)
-            }
-            None => {
-                let name = &view.event_type;
-                let uid = self.world.event_types.get(name)?.metadata().uid.clone()?;
-                (AppEventType::kind(&()), name, uid)
-            }
-        };
-        let (kind, name, uid) = owner;
-        Some(OwnerReference {
-            api_version: Customer::api_version(&()).into_owned(),
-            kind: kind.into_owned(),
-            name: name.name.clone(),
-            uid,
-            controller: Some(true),
-            block_owner_deletion: Some(false),
-        })
-    }
-
-    fn write_statuses_if_due(&mut self) {
-        let start = Instant::now();
-        let Some(touched) = self.attention.take_due(start) else {
-            return;
-        };
-        let now = Timestamp::now();
-        let counts = match touched.concerns(Kind::AppEventType) {
-            true => self.counts(),
-            false => BTreeMap::new(),
-        };
-        let facts = statuses::Facts {
-            world: &self.world,
-            decision: &self.decision,
-            progress: &self.progress,
-            counts: &counts,
-            now,
-        };
-        let due = statuses::due(facts, &touched, &mut self.written);
-        for write in due.writes {
-            self.parts.writer.write(write);
-        }
-        if let Some((at, objects)) = due.look_again {
-            let wait = Duration::try_from(at.duration_since(now)).unwrap_or_default();
-            let at = start + wait.max(GATHER_OBSERVATIONS);
-            self.attention.look_again(objects, at);
-        }
-    }
-
-    fn counts(&self) -> BTreeMap<ObjectName, Counts> {
-        let mut counts: BTreeMap<ObjectName, Counts> = BTreeMap::new();
-        for one in self.parts.shows.shown().all.values() {
-            let counts = counts.entry(one.event_type.clone()).or_default();
-            counts.all += 1;
-            counts.ready += u32::from(one.is_subscribed);
-        }
-        counts
-    }
-
-    fn look_after_gateways(&mut self) {
-        let orphaned = self.parts.shows.shown().orphaned.clone();
-        let driver = &self.parts.driver;
-        self.parts
-            .gateways
-            .look(&self.world, &self.decision, &self.progress, || {
-                let views = orphaned.iter().filter_map(|name| driver.view(name));
-                let views: Vec<View> = views.collect();
-                let now = Timestamp::now();
-                for (name, until) in orphans::removed(&views, &self.decision, &self.world, now) {
-                    driver.orphans_removed(&name, until);
-                }
-                views
-            });
-    }
 }
 
 fn name_of(metadata: &ObjectMeta) -> ObjectName {
@@ -561,6 +381,3 @@ fn name_of(metadata: &ObjectMeta) -> ObjectName {
         metadata.name.clone().unwrap_or_default(),
     )
 }
-
-/// `storage.size` where an EventGateway says none: 10 GiB.
-const DEFAULT_LOG_CAPACITY: u64 = 10 << 30;

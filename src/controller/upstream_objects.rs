@@ -105,6 +105,7 @@ impl UpstreamObjects {
         tokio::spawn(async move {
             let worked = inner.work(&name, &present, step).await;
             drop(place);
+            inner.writer.other_finished();
             match worked {
                 Ok(()) if is_new => inner.await_watch(&name),
                 Ok(()) => {}

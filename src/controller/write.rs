@@ -78,6 +78,20 @@ impl Writer {
         self.0.woken.notify_one();
     }
 
+    /// Tells whether more UpstreamSubscriptions are to be written than may be at the same time: they go before Customers.
+    pub fn set_crowded(&self, crowded: bool) {
+        if self.0.queue().set_crowded(crowded) {
+            self.0.woken.notify_one();
+        }
+    }
+
+    /// Tells that an UpstreamSubscription was written.
+    pub fn other_finished(&self) {
+        if self.0.queue().other_finished() {
+            self.0.woken.notify_one();
+        }
+    }
+
     /// Tells of an object as a Kubernetes Event; a failure is logged and nothing else.
     pub fn tell<K: Resource<DynamicType = ()>>(&self, object: &K, news: &News) {
         let reference = object.object_ref(&());

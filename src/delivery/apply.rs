@@ -1,7 +1,7 @@
 //! Takes a configuration's subscriptions over: new ones are recorded before the configuration goes
 //! live, edited ones keep their queues, deleted ones lose theirs.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -15,6 +15,7 @@ use super::subscription::{Live, Subscription};
 use super::table::Table;
 use super::{Running, replay, retention, router, worker};
 use crate::configuration::SubscriptionEntry;
+use crate::event::ObjectName;
 
 /// Why a configuration could not be applied.
 #[derive(Debug, thiserror::Error)]
@@ -70,6 +71,7 @@ pub(super) async fn apply(
     let after = if first && !memory.known { 0 } else { watermark };
     let before = engine.table().clone();
 
+    let numbers = numbers(&memory);
     let mut added = Vec::new();
     let mut all = Vec::with_capacity(entries.len());
     for entry in entries {
@@ -81,7 +83,7 @@ pub(super) async fn apply(
             all.push(subscription.clone());
             continue;
         }
-        let (number, registration, queue) = match recall(&mut memory, entry) {
+        let (number, registration, queue) = match recall(&mut memory, &numbers, entry) {
             Some(recalled) => recalled,
             None => register(&mut applied, entry, after),
         };
@@ -170,15 +172,27 @@ fn forget(applied: &mut Applied, number: Number) {
     applied.forgotten.push(number);
 }
 
-/// What the state store knew of a subscription.
-fn recall(memory: &mut Memory, entry: &SubscriptionEntry) -> Option<(Number, Registration, Queue)> {
-    let number = memory
-        .subscriptions
-        .iter()
-        .find(|(_, remembered)| {
-            remembered.registration.name == entry.name && remembered.registration.uid == entry.uid
+/// The numbers of the subscriptions that the state store knew, by name and UID.
+fn numbers(memory: &Memory) -> HashMap<(ObjectName, String), Number> {
+    let remembered = memory.subscriptions.iter();
+    remembered
+        .map(|(number, remembered)| {
+            let registration = &remembered.registration;
+            (
+                (registration.name.clone(), registration.uid.clone()),
+                *number,
+            )
         })
-        .map(|(number, _)| *number)?;
+        .collect()
+}
+
+/// What the state store knew of a subscription.
+fn recall(
+    memory: &mut Memory,
+    numbers: &HashMap<(ObjectName, String), Number>,
+    entry: &SubscriptionEntry,
+) -> Option<(Number, Registration, Queue)> {
+    let number = *numbers.get(&(entry.name.clone(), entry.uid.clone()))?;
     let remembered = memory.subscriptions.remove(&number)?;
     let queue = Queue::new(
         entry.delivery.clone(),

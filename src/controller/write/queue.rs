@@ -25,6 +25,10 @@ const LINES: [(Kind, usize); 4] = [
 /// API server has more urgent things to do.
 const CUSTOMERS_AT_A_TIME: usize = 1;
 
+/// While UpstreamSubscriptions wait to be written, so many of them come between two Customers: what each of these says
+/// is that it was accepted, and people wait for the others.
+const OTHERS_FOR_A_CUSTOMER: usize = 16;
+
 /// Statuses to write, and which are being written.
 #[derive(Debug, Default)]
 pub struct Queue {
@@ -35,9 +39,26 @@ pub struct Queue {
     /// What failed and is not tried again yet.
     paused: BTreeSet<Key>,
     arrivals: u64,
+    /// Whether UpstreamSubscriptions wait to be written.
+    crowded: bool,
+    /// How many of those were written since the last Customer.
+    others: usize,
 }
 
 impl Queue {
+    /// Tells whether more UpstreamSubscriptions are to be written than may be at the same time. True: Customers have
+    /// something to wait for no longer.
+    pub fn set_crowded(&mut self, crowded: bool) -> bool {
+        let was_crowded = std::mem::replace(&mut self.crowded, crowded);
+        was_crowded && !crowded
+    }
+
+    /// An UpstreamSubscription was written. True: it is a Customer's turn.
+    pub fn other_finished(&mut self) -> bool {
+        self.others = self.others.saturating_add(1);
+        self.others == OTHERS_FOR_A_CUSTOMER
+    }
+
     /// Has a status written, instead of an earlier one of the same object, whose place in the line it takes.
     pub fn put(&mut self, write: StatusWrite) {
         let key = key_of(&write);
@@ -58,6 +79,10 @@ impl Queue {
             return None;
         }
         let (arrival, key) = LINES.into_iter().find_map(|(kind, most)| {
+            let is_kept_back = self.crowded && self.others < OTHERS_FOR_A_CUSTOMER;
+            if kind == Kind::Customer && is_kept_back {
+                return None;
+            }
             let mut of_kind = self.under_way.iter().filter(|(it, _)| *it == kind);
             if of_kind.nth(most - 1).is_some() {
                 return None;
@@ -68,6 +93,9 @@ impl Queue {
             let free = line.find(|(_, key)| !is_busy(key));
             free.map(|(arrival, key)| (*arrival, key.clone()))
         })?;
+        if key.0 == Kind::Customer {
+            self.others = 0;
+        }
         self.lines.get_mut(&key.0)?.remove(&arrival);
         let (_, write) = self.waiting.remove(&key)?;
         self.under_way.insert(key);
@@ -152,6 +180,27 @@ mod tests {
         queue.finished(&gateway);
         assert_eq!(queue.take().unwrap().name.name, "c-001");
         assert_eq!(queue.take(), None);
+    }
+
+    #[test]
+    fn customers_come_one_by_one_between_many_upstream_subscriptions() {
+        let mut queue = Queue::default();
+        assert!(!queue.set_crowded(true));
+        for name in ["a", "b", "c"] {
+            queue.put(write(Kind::Customer, name, Value::Null));
+        }
+        queue.put(write(Kind::EventSubscription, "s", Value::Null));
+        assert_eq!(queue.take().unwrap().name.name, "s");
+        assert_eq!(queue.take(), None);
+        let turns = (0..OTHERS_FOR_A_CUSTOMER).filter(|_| queue.other_finished());
+        assert_eq!(turns.count(), 1);
+        let first = queue.take().unwrap();
+        assert_eq!(first.name.name, "a");
+        queue.finished(&first);
+        assert_eq!(queue.take(), None);
+        assert!(queue.set_crowded(false));
+        assert!(!queue.set_crowded(false));
+        assert_eq!(queue.take().unwrap().name.name, "b");
     }
 
     #[test]
