@@ -255,6 +255,14 @@ impl Engine {
         }))
     }
 
+    /// Takes requests as a configuration says, and delivers nothing yet: what comes in is stored, and delivered from the
+    /// first [`Engine::apply`] on. For a configuration of which it is not sure that it has all EventSubscriptions:
+    /// those that it lacks would lose what they have not got.
+    pub fn take_requests(&self, configuration: &Configuration) -> Vec<RefusedEntry> {
+        self.delivery.configure(settings(&configuration.gateway));
+        tokio::task::block_in_place(|| self.gateway.apply(configuration))
+    }
+
     /// Stops in an orderly way: requests first, then deliveries, then the disk.
     pub async fn drain(&self) {
         self.gateway.drain().await;

@@ -149,6 +149,7 @@ impl Pod {
             &snapshot_key_file,
             gateway.clone(),
         )?);
+        let is_outdated = snapshot.is_outdated();
         let held = tokio::task::block_in_place(|| snapshot.load());
         let held = held.unwrap_or_else(|error| {
             let error: &dyn std::error::Error = &error;
@@ -232,7 +233,7 @@ impl Pod {
             acknowledgement,
             members,
             metrics,
-            state: State::with(held),
+            state: State::with(held, is_outdated),
         };
         let members = follower.state.members();
         if members.is_some_and(|members| !members.include(&follower.pod)) {

@@ -198,6 +198,10 @@ impl Gateways {
             };
             let form = known.present.as_ref().ok().or(known.last_good.as_ref());
             let Some(gateway) = form.map(Arc::clone) else {
+                // Nothing of it was ever understood: it is looked at again when it changes, or after a while.
+                if let Some(one) = self.states.get_mut(&name) {
+                    one.looked_at = Some(now);
+                }
                 continue;
             };
             let observation = progress.observations.gateways.get(&name);

@@ -242,14 +242,8 @@ impl Leader {
         let now = Instant::now();
         match &change {
             Change::Upstream(_, Apply(object) | Delete(object) | InitApply(object)) => {
-                // No declaration: only that somebody deletes it, or has, changes what is wanted.
                 let name = name_of(object.meta());
-                let is_withdrawn = |world: &World| is_withdrawn(world.upstream.get(&name));
-                let before = is_withdrawn(&self.world);
-                self.world.apply(change);
-                if before != is_withdrawn(&self.world) {
-                    self.wish_at.get_or_insert(now + GATHER);
-                }
+                self.take_in_upstream(&name, change);
                 self.upstream_now.insert(name);
                 return;
             }
@@ -258,9 +252,10 @@ impl Leader {
                 self.upstream_now
                     .extend(known.map(|(name, _)| name.clone()));
             }
-            Change::Written(written) if matches!(**written, WrittenObject::Upstream(_)) => {
+            Change::Written(written) if let WrittenObject::Upstream(object) = &**written => {
                 // Looked at anew when the step is over, which is told apart.
-                self.world.apply(change);
+                let name = name_of(object.meta());
+                self.take_in_upstream(&name, change);
                 return;
             }
             Change::Gateway(..) => self.parts.gateways.look_at_all(),
@@ -282,6 +277,17 @@ impl Leader {
                         .extend(known.map(|(name, _)| name.clone()));
                 }
             }
+        }
+    }
+
+    /// It declares nothing: only that somebody deletes it, or has, changes what is wanted. The answer to a write of ours
+    /// may be the first to tell of that.
+    fn take_in_upstream(&mut self, name: &ObjectName, change: Change) {
+        let is_withdrawn = |world: &World| is_withdrawn(world.upstream.get(name));
+        let before = is_withdrawn(&self.world);
+        self.world.apply(change);
+        if before != is_withdrawn(&self.world) {
+            self.wish_at.get_or_insert(Instant::now() + GATHER);
         }
     }
 

@@ -64,8 +64,6 @@ struct Inner {
     known: Mutex<Known>,
     /// Held by whoever writes the Secret with first records.
     writing_together: tokio::sync::Mutex<()>,
-    /// Told when there is room in it again.
-    room: Notify,
     /// Told when another controller has written a record of ours: this one has been overtaken.
     overtaken: Arc<Notify>,
 }
@@ -75,8 +73,20 @@ struct Known {
     secrets: HashMap<String, Last>,
     names: BTreeSet<ObjectName>,
     together: Together,
+    /// Whose first record is in a Secret of its own, of which it is not sure that who leads next finds it.
+    unfenced: BTreeSet<ObjectName>,
     /// Whether somebody is about to write the Secret with first records without those that left.
     is_tidying: bool,
+}
+
+/// What became of a first record.
+enum First {
+    /// It is in the Secret for all.
+    Written,
+    /// There was one before, so it is no first one.
+    Known,
+    /// There is no room for it.
+    NoRoom,
 }
 
 /// What is known of a Secret.
@@ -97,7 +107,6 @@ impl Records {
             before_removal,
             known: Mutex::default(),
             writing_together: tokio::sync::Mutex::default(),
-            room: Notify::new(),
             overtaken,
         }))
     }
@@ -195,9 +204,17 @@ impl Inner {
         let bytes = Sensitive::new(bytes);
         let name = secret_name(&record.name);
         let is_first = !self.known().secrets.contains_key(&name);
-        if is_first && self.write_together(&record.name, &bytes).await? {
-            self.known().names.insert(record.name.clone());
-            return Ok(());
+        if is_first {
+            match self.write_together(&record.name, &bytes).await? {
+                First::Written => {
+                    self.known().names.insert(record.name.clone());
+                    return Ok(());
+                }
+                First::Known => {}
+                First::NoRoom => {
+                    self.known().unfenced.insert(record.name.clone());
+                }
+            }
         }
         let keep = ToKeep {
             name,
@@ -206,43 +223,46 @@ impl Inner {
             annotations: BTreeMap::from([(ABOUT.to_owned(), record.name.to_string())]),
         };
         self.put(keep).await?;
+        let fence = {
+            let mut known = self.known();
+            let is_unfenced = known.unfenced.contains(&record.name);
+            is_unfenced.then(|| known.together.fence())
+        };
+        if let Some(ticket) = fence {
+            // Only now is it sure that we still lead, and that who leads after us finds the record.
+            self.store_together(ticket).await?;
+        }
         let left = {
             let mut known = self.known();
+            known.unfenced.remove(&record.name);
             known.names.insert(record.name.clone());
             known.together.leave(&together_key(&record.name))
         };
         if left.is_some() {
-            self.room.notify_waiters();
             self.tidy_later();
         }
         Ok(())
     }
 
-    /// Writes a first record, together with others that are under way. False: there was a record before, so it is
-    /// no first one.
+    /// Writes a first record, together with others that are under way.
     async fn write_together(
         &self,
         name: &ObjectName,
         record: &Sensitive,
-    ) -> Result<bool, StoreError> {
+    ) -> Result<First, StoreError> {
         let key = together_key(name);
-        let ticket = loop {
-            let mut room = std::pin::pin!(self.room.notified());
-            // From now on it is told of room, so that none can come unnoticed.
-            room.as_mut().enable();
-            let added = self.known().together.add(&key, record);
-            match added {
-                Added::To(ticket) => break ticket,
-                Added::Known => return Ok(false),
-                Added::Full => room.await,
-            }
+        let added = self.known().together.add(&key, record);
+        let ticket = match added {
+            Added::To(ticket) => ticket,
+            Added::Known => return Ok(First::Known),
+            // Nobody waits for room: whoever makes it may wait for the place of who waits.
+            Added::Full => return Ok(First::NoRoom),
         };
         let written = self.store_together(ticket).await;
         if written.is_err() {
             self.known().together.leave(&key);
-            self.room.notify_waiters();
         }
-        written.map(|()| true)
+        written.map(|()| First::Written)
     }
 
     /// Answers once the Secret with first records is as it was at that time, or later.
@@ -346,7 +366,6 @@ impl Inner {
         self.before_removal.release(name).await?;
         // Else it would be back after a crash, when its own Secret has gone.
         let left = self.known().together.leave(&together_key(name));
-        self.room.notify_waiters();
         if let Some(ticket) = left {
             self.store_together(ticket).await?;
         }
@@ -365,6 +384,7 @@ impl Default for Known {
             secrets: HashMap::new(),
             names: BTreeSet::new(),
             together: Together::found(BTreeMap::new(), fence()),
+            unfenced: BTreeSet::new(),
             is_tidying: false,
         }
     }

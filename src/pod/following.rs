@@ -12,7 +12,7 @@ use zeroize::Zeroizing;
 use super::backoff::{self, Ended};
 use super::link::{Endpoint, Link, LinkError};
 use super::metrics::{Metrics, NoStream};
-use super::snapshot::Snapshot;
+use super::snapshot::{Snapshot, StoreError};
 use super::told::Current;
 use crate::configuration::RegistrationChange;
 use crate::configuration::stream::report::{
@@ -83,6 +83,10 @@ pub struct State {
     parting: Option<Instant>,
     /// When what has changed is to be kept.
     unsaved: Option<Instant>,
+    /// Whether it is noted on the volume that more is live than is kept.
+    is_outdated: bool,
+    /// Nothing is delivered before the controller has sent everything: what was kept may lack EventSubscriptions.
+    awaits_controller: bool,
     /// Not before this.
     save_not_before: Option<Instant>,
     /// How often in a row there was no stream, and what the last one said.
@@ -91,10 +95,12 @@ pub struct State {
 }
 
 impl State {
-    /// What was kept.
+    /// What was kept. `is_outdated`: more was live when the process ended.
     #[must_use]
-    pub fn with(held: Held) -> Self {
+    pub fn with(held: Held, is_outdated: bool) -> Self {
         Self {
+            awaits_controller: is_outdated || held.lacks_subscriptions(),
+            is_outdated,
             held,
             ..Self::default()
         }
@@ -131,7 +137,21 @@ impl Follower {
         let gateway = self.engine.gateway();
         gateway.set_registrations(changes.collect());
         gateway.may_be_behind(true);
-        self.apply().await
+        if !self.state.awaits_controller {
+            return self.apply().await;
+        }
+        let held = &self.state.held;
+        if let Some(key) = held.token_key() {
+            gateway.set_token_key(key.clone());
+        }
+        if let Some(configuration) = held.configuration() {
+            tracing::warn!(
+                "the last configuration is not quite what was live; requests are taken, and what comes in is \
+                 delivered once the controller has sent the present one"
+            );
+            self.engine.take_requests(&configuration);
+        }
+        Ok(())
     }
 
     /// Follows until told to stop.
@@ -240,8 +260,11 @@ impl Follower {
         } = taken;
         self.metrics.taken(revision);
         let changed = configuration || !registrations.is_empty();
-        self.engine.gateway().set_registrations(registrations);
         if configuration {
+            self.note_outdated();
+        }
+        self.engine.gateway().set_registrations(registrations);
+        if std::mem::take(&mut self.state.awaits_controller) || configuration {
             self.try_again().await;
         }
         if first {
@@ -261,6 +284,22 @@ impl Follower {
             let now = Instant::now();
             let at = (now + SAVE_AFTER).max(self.state.save_not_before.unwrap_or(now));
             self.state.unsaved.get_or_insert(at);
+        }
+    }
+
+    /// Before what changed is live, and events are acknowledged that are for an EventSubscription that is not kept yet:
+    /// a process that is killed before it is would not know of it, and drop what it has not got.
+    fn note_outdated(&mut self) {
+        if self.state.is_outdated {
+            return;
+        }
+        match tokio::task::block_in_place(|| self.snapshot.mark_outdated()) {
+            Ok(()) => self.state.is_outdated = true,
+            Err(error) => {
+                let error: &dyn std::error::Error = &error;
+                tracing::error!(error, "failed to note that the configuration changes");
+                self.metrics.not_saved();
+            }
         }
     }
 
@@ -365,11 +404,16 @@ impl Follower {
             return;
         };
         let snapshot = Arc::clone(&self.snapshot);
-        let stored = tokio::task::spawn_blocking(move || snapshot.store(text)).await;
+        let stored = tokio::task::spawn_blocking(move || {
+            snapshot.store(text)?;
+            snapshot.mark_current();
+            Ok(())
+        });
+        let stored: Result<Result<(), StoreError>, _> = stored.await;
         let now = Instant::now();
         self.state.save_not_before = Some(now + (now - began) * SAVE_SHARE);
         match stored {
-            Ok(Ok(())) => {}
+            Ok(Ok(())) => self.state.is_outdated = false,
             Ok(Err(error)) => {
                 let error: &dyn std::error::Error = &error;
                 tracing::error!(

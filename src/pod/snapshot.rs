@@ -21,6 +21,9 @@ use crate::durable::{self, FileError};
 /// The file's name.
 const FILE: &str = "configuration.sealed";
 
+/// The name of the empty file that is there while more is live than the other one holds.
+const OUTDATED: &str = "configuration.outdated";
+
 /// What the file begins with.
 const MAGIC: &[u8] = b"tidegate configuration 1\n";
 
@@ -155,6 +158,29 @@ impl Snapshot {
         Ok(())
     }
 
+    /// Whether more was live when the process ended than was stored.
+    pub fn is_outdated(&self) -> bool {
+        // Where that cannot be told, it may be so.
+        self.folder.join(OUTDATED).try_exists().unwrap_or(true)
+    }
+
+    /// Notes durably that more is about to be live than is stored. Blocking.
+    ///
+    /// # Errors
+    /// When the file cannot be made.
+    pub fn mark_outdated(&self) -> Result<(), FileError> {
+        durable::replace(&self.folder, OUTDATED, b"")
+    }
+
+    /// Everything that is live is stored. If that cannot be noted, a restart merely waits for the controller. Blocking.
+    pub fn mark_current(&self) {
+        if let Err(error) = fs::remove_file(self.folder.join(OUTDATED))
+            && error.kind() != io::ErrorKind::NotFound
+        {
+            tracing::warn!(%error, "failed to note that the configuration is kept");
+        }
+    }
+
     fn open(&self, file: Vec<u8>) -> Result<Zeroizing<Vec<u8>>, SnapshotError> {
         let rest = file.strip_prefix(MAGIC).ok_or(SnapshotError::Head)?;
         let (nonce, sealed) = rest
@@ -248,6 +274,19 @@ mod tests {
             std::os::unix::fs::PermissionsExt::mode(&mode) & 0o777,
             0o600
         );
+    }
+
+    #[test]
+    fn it_is_told_that_more_was_live_than_is_stored() {
+        let folder = tempfile::tempdir().unwrap();
+        let snapshot = snapshot(folder.path(), &[7; 32], "shop/default").unwrap();
+        assert!(!snapshot.is_outdated());
+        snapshot.mark_current();
+        snapshot.mark_outdated().unwrap();
+        snapshot.mark_outdated().unwrap();
+        assert!(snapshot.is_outdated());
+        snapshot.mark_current();
+        assert!(!snapshot.is_outdated());
     }
 
     #[test]

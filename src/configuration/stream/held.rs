@@ -22,6 +22,8 @@ const MOST_ENTRIES: usize = 1_000_000;
 /// What a pod has.
 #[derive(Debug, Default)]
 pub struct Held {
+    /// Of what was kept, EventSubscriptions could not be read.
+    lacks_subscriptions: bool,
     revision: Option<Revision>,
     /// Sorted by kind, so that those of one kind stand together.
     entries: BTreeMap<EntryKey, (ContentHash, Entry)>,
@@ -353,6 +355,11 @@ impl Held {
         taken
     }
 
+    /// Whether EventSubscriptions were kept that this version does not understand.
+    pub fn lacks_subscriptions(&self) -> bool {
+        self.lacks_subscriptions
+    }
+
     /// What a pod had before, as it was kept.
     pub(super) fn restored(revision: Revision, puts: impl IntoIterator<Item = Put>) -> Self {
         let mut held = Self {
@@ -361,8 +368,12 @@ impl Held {
         };
         for put in puts {
             // What another version kept and this one does not understand is sent again.
-            if let (key, Ok(read)) = read(put) {
-                held.entries.insert(key, read);
+            match read(put) {
+                (key, Ok(read)) => {
+                    held.entries.insert(key, read);
+                }
+                (EntryKey::Subscription(_), Err(_)) => held.lacks_subscriptions = true,
+                (_, Err(_)) => {}
             }
         }
         held

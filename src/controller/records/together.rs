@@ -96,14 +96,32 @@ impl Together {
             self.bytes -= record.expose().len();
             self.change();
         }
+        self.retry();
         self.stored.contains(key).then_some(Ticket(self.latest))
     }
 
     /// The present state, where something stands there that is not needed any more.
-    pub fn untidy(&self) -> Option<Ticket> {
+    pub fn untidy(&mut self) -> Option<Ticket> {
+        self.retry();
         let mut stored = self.stored.iter();
         let is_untidy = stored.any(|key| !self.wanted.contains_key(key));
         is_untidy.then_some(Ticket(self.latest))
+    }
+
+    /// A state for whoever wants to know that the Secret is still ours: it can be written only then.
+    pub fn fence(&mut self) -> Ticket {
+        self.change()
+    }
+
+    /// What failed is not the outcome of a later attempt.
+    fn retry(&mut self) {
+        if self
+            .failed
+            .as_ref()
+            .is_some_and(|(at, _)| *at >= self.latest)
+        {
+            self.change();
+        }
     }
 
     /// What came of a state; `None`: it was not written yet.
@@ -212,6 +230,26 @@ mod tests {
         let again = add(&mut together, "a");
         assert_eq!(together.outcome(again), None);
         assert_eq!(write(&mut together), ["a", "b", "c", "leader"]);
+    }
+
+    #[test]
+    fn what_could_not_be_removed_is_removed_by_a_later_write() {
+        let mut together = together();
+        add(&mut together, "a");
+        write(&mut together);
+        let first = together.leave("a").unwrap();
+        let content = together.content();
+        together.written(content, Err(StoreError("no".into())));
+        assert!(matches!(together.outcome(first), Some(Err(_))));
+        let again = together.leave("a").unwrap();
+        assert_eq!(together.outcome(again), None);
+        assert_eq!(together.untidy(), Some(again));
+        assert_eq!(write(&mut together), ["leader"]);
+        assert_eq!(together.outcome(again), Some(Ok(())));
+        let fence = together.fence();
+        assert_eq!(together.outcome(fence), None);
+        write(&mut together);
+        assert_eq!(together.outcome(fence), Some(Ok(())));
     }
 
     #[test]
